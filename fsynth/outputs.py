@@ -1,0 +1,123 @@
+"""Output folders and files: complete or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fsynth.errors import OutputError
+
+RUNS = Path("runs")
+
+
+def choose_folder(output: Path | None, command: str) -> Path:
+    """The folder a command will write: the given one, or a new ``runs/<command>-<date>-<n>``.
+
+    Creates nothing.
+
+    Raises:
+        OutputError: when the given path is a file or a folder that is not empty.
+    """
+    if output is None:
+        return _new_name(f"{command}-{datetime.date.today():%Y%m%d}")
+    try:
+        inside = next(output.iterdir(), None)
+    except FileNotFoundError:
+        return output
+    except NotADirectoryError:
+        raise OutputError(f"--output {output} is a file or under one; name a new or empty folder") from None
+    except OSError as error:
+        raise OutputError(f"--output {output}: {error.strerror}; name a new or empty folder") from None
+    if inside is not None:
+        raise OutputError(
+            f"--output {output} is not empty; name a new or empty folder, or leave --output out"
+        )
+    return output
+
+
+def _new_name(stem: str) -> Path:
+    number = 1
+    while (RUNS / f"{stem}-{number}").exists():
+        number += 1
+    return RUNS / f"{stem}-{number}"
+
+
+@contextlib.contextmanager
+def whole_folder(output: Path | None, command: str) -> Iterator[tuple[Path, Path]]:
+    """For commands that write a folder in one go: yields (staging, final).
+
+    The final folder is filled when the block ends. Write into ``staging``, say ``final``. On any error
+    nothing is left, neither these two nor folders made on the way to them.
+
+    Raises:
+        OutputError: as `choose_folder` and `make_folder`; or another process filled the folder meanwhile.
+    """
+    final = choose_folder(output, command)
+    staging = final.with_name(f".{final.name}.{os.getpid()}.part")
+    made = _missing(final)
+    make_folder(final)  # an empty one keeps other processes from choosing the same name
+    make_folder(staging)
+    try:
+        yield staging, final
+        _replace_empty(final, staging)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        for folder in made:
+            with contextlib.suppress(OSError):  # somebody else uses it by now
+                folder.rmdir()
+        raise
+
+
+def _missing(folder: Path) -> list[Path]:
+    """The folders that `make_folder` would create, the innermost first."""
+    return [place for place in (folder, *folder.parents) if not place.exists()]
+
+
+def _replace_empty(final: Path, staging: Path) -> None:
+    try:
+        final.rmdir()
+        staging.rename(final)
+    except OSError as error:
+        raise OutputError(f"cannot write {final}: {error.strerror}; choose another --output") from None
+
+
+def make_folder(folder: Path) -> Path:
+    """Create a folder and its parents.
+
+    Raises:
+        OutputError: when the place cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot create {folder}: {error.strerror}; choose another --output") from None
+    return folder
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove the folder of a failed command, and ``runs/`` when nothing else is in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.parent == RUNS:
+        with contextlib.suppress(OSError):
+            RUNS.rmdir()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole: beside, flushed to the disk, then renamed."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with open(beside, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_text` of readable JSON; paths become strings. NaN is refused: JSON has no such number."""
+    write_text(path, json.dumps(value, indent=2, default=str, allow_nan=False, ensure_ascii=False) + "\n")

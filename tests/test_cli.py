@@ -1,0 +1,100 @@
+"""The command line: quick help, one-line errors, exit codes, all ways of starting it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fsynth
+from fsynth import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_help_imports_no_torch():
+    script = (
+        "import sys; from fsynth import cli\n"
+        "for words in (['--help'], ['sd-train', '--help']):\n"
+        "    assert cli.run(words) == 0\n"
+        "heavy = {'torch', 'numpy', 'datasets', 'diffusers', 'transformers', 'fsynth.commands.sd_train'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "--lora-rank" in done.stdout
+
+
+def test_python_on_the_folder_works_without_installation():
+    """This is what `accelerate launch fsynth` runs."""
+    done = subprocess.run(
+        [sys.executable, "fsynth", "--version"], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout == f"fsynth {fsynth.__version__}\n"
+
+
+def test_help_lists_every_command(capsys):
+    assert cli.run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_shows_its_help(name, capsys):
+    assert cli.run([name, "--help"]) == 0
+    assert f"Usage: fsynth {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (["nonsense"], 2, "No such command 'nonsense'"),
+        (["sd-train", "--lrr", "1"], 2, "No such option: --lrr"),
+        (["sd-train", "--epochs", "two"], 2, "--epochs"),
+        (["sd-train", "--epochs", "0"], 2, "--epochs: must be at least 1, got 0"),
+        (["sd-train", "--image-source", "tar"], 2, "expected one of zip, hdf5, got 'tar'"),
+        (["sd-train", "--set", "nope=1"], 1, "unknown key 'nope'"),
+        (["sd-train", "--recipe", "missing.yaml"], 1, "recipe missing.yaml: No such file"),
+    ],
+)
+def test_bad_input_is_one_line_and_an_exit_code(words, code, text, capsys):
+    assert cli.run(words) == code
+    shown = capsys.readouterr().err
+    assert text in shown
+    assert shown.startswith("fsynth: ")
+    assert shown.count("\n") == 1
+
+
+def test_an_unknown_recipe_key_suggests_the_nearest(tmp_path, capsys):
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("epoch: 3\n")
+    assert cli.run(["sd-train", "--recipe", str(recipe)]) == 1
+    assert f"{recipe}: unknown key 'epoch'; did you mean 'epochs'?" in capsys.readouterr().err
+
+
+def test_an_error_of_a_loader_worker_is_one_line_too(monkeypatch, capsys):
+    from torch._utils import ExceptionWrapper
+
+    from fsynth.commands import doctor
+    from fsynth.errors import DataError
+
+    def fail(config):
+        try:
+            raise DataError("img.zip: a.jpg is not a picture")
+        except DataError:
+            ExceptionWrapper(where="in DataLoader worker process 0").reraise()
+
+    monkeypatch.setattr(doctor, "main", fail)
+    assert cli.run(["doctor"]) == 1
+    assert capsys.readouterr().err == "fsynth: img.zip: a.jpg is not a picture\n"
+
+
+def test_no_arguments_show_the_help_and_no_error(capsys):
+    assert cli.run([]) == 2
+    shown = capsys.readouterr()
+    assert "Usage: fsynth" in shown.out + shown.err
+    assert "fsynth: " not in shown.err

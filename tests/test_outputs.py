@@ -1,0 +1,75 @@
+"""Output folders: complete or absent, whatever happens on the way."""
+
+from __future__ import annotations
+
+import pytest
+
+from fsynth import outputs
+from fsynth.errors import OutputError
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_folder_is_whole_when_the_block_ends(here):
+    with outputs.whole_folder(None, "sample") as (staging, final):
+        (staging / "a.txt").write_text("a")
+        assert not list(final.iterdir())
+    assert final.parent.name == "runs" and final.name.startswith("sample-") and final.name.endswith("-1")
+    assert sorted(path.name for path in here.rglob("*")) == sorted(["runs", final.name, "a.txt"])
+
+
+@pytest.mark.parametrize("output", [None, "new", "deep/er/new"])
+def test_an_error_leaves_nothing_not_even_the_folders_above(here, output):
+    with (
+        pytest.raises(KeyboardInterrupt),
+        outputs.whole_folder(output and here / output, "sample") as (staging, _),
+    ):
+        (staging / "a.txt").write_text("a")
+        raise KeyboardInterrupt
+    assert not list(here.iterdir())
+
+
+def test_an_error_leaves_an_empty_folder_and_other_runs_where_they_were(here):
+    (here / "mine").mkdir()
+    (here / "runs" / "older").mkdir(parents=True)
+    for output in (here / "mine", None):
+        with pytest.raises(ZeroDivisionError), outputs.whole_folder(output, "sample"):
+            raise ZeroDivisionError
+    assert sorted(path.name for path in here.rglob("*")) == ["mine", "older", "runs"]
+
+
+def test_a_removed_run_takes_runs_along_when_it_was_the_only_one(here):
+    for name in ("one", "two"):
+        (here / "runs" / name / "model").mkdir(parents=True)
+    outputs.remove_folder(outputs.RUNS / "one")
+    assert [path.name for path in (here / "runs").iterdir()] == ["two"]
+    outputs.remove_folder(outputs.RUNS / "two")
+    assert not list(here.iterdir())
+
+
+def test_two_at_a_time_get_two_folders():
+    with outputs.whole_folder(None, "sample") as (_, one), outputs.whole_folder(None, "sample") as (_, two):
+        pass
+    assert one != two and one.is_dir() and two.is_dir()
+
+
+def test_a_folder_that_somebody_filled_meanwhile_is_not_touched(here):
+    with (
+        pytest.raises(OutputError, match=r"cannot write .*mine"),
+        outputs.whole_folder(here / "mine", "sample") as (_, final),
+    ):
+        (final / "theirs.txt").write_text("keep")
+    assert sorted(path.name for path in here.rglob("*")) == ["mine", "theirs.txt"]
+
+
+@pytest.mark.parametrize(
+    ("output", "told"), [("file", "is a file"), ("file/under", "is a file"), ("x" * 300, "too long")]
+)
+def test_a_place_that_cannot_be_a_folder_is_one_line(here, output, told):
+    (here / "file").write_text("")
+    with pytest.raises(OutputError, match=told):
+        outputs.choose_folder(here / output, "sample")
