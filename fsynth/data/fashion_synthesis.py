@@ -1,0 +1,218 @@
+"""The FashionSynthesis benchmark as `datasets` splits.
+
+Columns: ``image`` (a lazy `datasets.Image`, upright RGB; absent where there are no pictures), ``text``,
+``gender`` ``sleeve`` ``category`` ``color`` (`datasets.ClassLabel`), ``name`` (the path in the benchmark's
+list) and ``row`` (0-based row of the annotation).
+
+The table lies in memory and holds paths, not pictures. `datasets` writes results of ``map`` and ``filter``
+into a cache only for tables that came from a file, so pictures that pass through them stay in memory too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsynth.data import annotation, hdf5_pictures, labels, layout, picture_files
+from fsynth.data.archive import current_password
+from fsynth.data.layout import Layout, find
+from fsynth.errors import DataError
+
+if TYPE_CHECKING:
+    import datasets
+    import numpy as np
+    import pyarrow as pa
+
+    from fsynth.data.archive import Archive
+
+__all__ = ["GIB", "Benchmark", "Layout", "find", "load", "open_layout"]
+
+GIB = 2**30
+
+Ask = Callable[["Path"], "bytes | None"]
+"""Finds the password of a ZIP; called only for an encrypted one that is about to be read."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What was opened: the splits, the file its pictures come from, and what the user should know."""
+
+    splits: datasets.DatasetDict
+    pictures: Path | None
+    notes: tuple[str, ...]
+
+
+def load(
+    root: Path | str, image_source: str | None = None, memory_limit: int = 4 * GIB
+) -> datasets.DatasetDict:
+    """Open a folder that holds the benchmark's files; passwords come from the environment.
+
+    Args:
+        root: any folder above the files (`find`).
+        image_source: ``zip``, ``hdf5``, or None for the ZIP where there is one.
+        memory_limit: largest HDF5 in bytes that is unpacked from ``G2.zip`` into memory.
+
+    Returns:
+        the official splits, ``train`` and ``test``.
+
+    Raises:
+        DataError: files that are missing, broken or do not belong together.
+        PasswordError: when a password is needed and missing or wrong.
+    """
+    return open_layout(find(Path(root)), image_source, memory_limit).splits
+
+
+def open_layout(
+    where: Layout, image_source: str | None, memory_limit: int, ask: Ask = current_password
+) -> Benchmark:
+    """`load` for files already found; the process remembers passwords that open them."""
+    _refuse_absent(where, image_source)
+    plain = hdf5_pictures.HDF5Pictures(where.hdf5) if where.hdf5 else None
+    rows = annotation.read(where.annotation, plain.counts() if plain else None)
+    splits = annotation.read_splits(where.splits, len(rows))
+    notes = list(where.notes)
+    file = paths = None
+    if image_source != "hdf5":
+        file, paths = _from_zip(where, rows, image_source, notes, ask)
+    if paths is None and (where.hdf5 or where.hdf5_zip):
+        pictures = plain or _unpacked(where.hdf5_zip, memory_limit, ask)
+        annotation.check_counts(where.annotation, {annotation.TEXT: len(rows)}, pictures.counts())
+        file, paths = pictures.file, picture_files.hdf5_paths(pictures, len(rows))
+    return Benchmark(_splits(rows, splits, paths), file, tuple(notes))
+
+
+def _refuse_absent(where: Layout, image_source: str | None) -> None:
+    """Stop when a file that is needed, or was asked for, is not there."""
+    if image_source not in (None, "zip", "hdf5"):
+        raise DataError(f"image source {image_source!r} is neither 'zip' nor 'hdf5'")
+    if where.splits is None:
+        raise DataError(f"no {layout.SPLITS} under {where.root}; it says which rows are for training: add it")
+    if image_source == "zip" and not where.image_zips:
+        raise DataError(f"no {' or '.join(layout.IMAGE_ZIPS)} under {where.root}; try --image-source hdf5")
+    if image_source == "hdf5" and not (where.hdf5 or where.hdf5_zip):
+        raise DataError(f"no {layout.HDF5} or {layout.HDF5_ZIP} under {where.root}; try --image-source zip")
+
+
+def _unpacked(file: Path, memory_limit: int, ask: Ask) -> hdf5_pictures.HDF5Pictures:
+    password = ask(file) if picture_files.open_archive(file).encrypted else None
+    return hdf5_pictures.HDF5Pictures(file, memory_limit=memory_limit, password=password)
+
+
+def _from_zip(
+    where: Layout, rows: annotation.Annotation, image_source: str | None, notes: list[str], ask: Ask
+) -> tuple[Path | None, list[str] | None]:
+    """The image ZIP and the path of each row's picture; two times None where there is none to read."""
+    chosen = _choose_zip(where.image_zips, rows.name, notes)
+    if chosen is not None:
+        zipped, members = chosen
+        _unlock(zipped, ask)
+        return zipped.path, picture_files.zip_paths(zipped.path, members)
+    if not where.image_zips:
+        return None, None
+    foreign = f"{where.image_zips[0]} holds none of the pictures named in {where.annotation}"
+    if image_source == "zip" or not (where.hdf5 or where.hdf5_zip):
+        raise DataError(f"{foreign}; it belongs to another benchmark: add this one's")
+    notes.append(f"{foreign} and is not read")
+    return None, None
+
+
+def _unlock(zipped: Archive, ask: Ask) -> None:
+    password = ask(zipped.path) if zipped.encrypted else None
+    if password is None:
+        zipped.check_password()  # passes where nothing is encrypted
+    else:
+        zipped.unlock(password)
+
+
+def _choose_zip(
+    files: Sequence[Path], names: Sequence[str], notes: list[str]
+) -> tuple[Archive, list[str]] | None:
+    """The first ZIP that holds every picture; None when all of them hold none."""
+    problem: DataError | None = None
+    for file in files:
+        zipped = picture_files.open_archive(file)
+        members = match(names, zipped.names)
+        missing = [name for name, member in zip(names, members, strict=True) if member is None]
+        if not missing:
+            if len(files) > 1:
+                notes.append(f"{len(files)} image ZIPs; reading {file}")
+            return zipped, [member for member in members if member is not None]
+        if len(missing) < len(names) and problem is None:
+            problem = DataError(
+                f"{file} lacks {len(missing):,} of {len(names):,} pictures (first: {missing[0]}); "
+                "download it again, or name another --image-source"
+            )
+    if problem is not None:
+        raise problem
+    return None
+
+
+def match(names: Sequence[str], members: Collection[str]) -> list[str | None]:
+    """The archive member of each name, None where there is none.
+
+    Names are ``img/<Folder>/img_<number>.jpg``; archives keep them so, under ``Img/img/``, ``img_highres/``
+    or any other folder. Where two folders hold them, the fuller one counts, then the first by name.
+    """
+    relative = [name.removeprefix("img/") for name in names]
+    wanted = set(relative)
+    prefixes = Counter(
+        member.removesuffix(tail) for member in members for tail in _tails(member) if tail in wanted
+    )
+    if not prefixes:
+        return [None] * len(names)
+    prefix = min(prefixes, key=lambda candidate: (-prefixes[candidate], candidate))
+    there = set(members)
+    return [prefix + tail if prefix + tail in there else None for tail in relative]
+
+
+def _tails(member: str) -> Iterator[str]:
+    """``a/b/c`` -> ``a/b/c``, ``b/c``, ``c``."""
+    start = 0
+    while True:
+        yield member[start:]
+        start = member.find("/", start) + 1
+        if start == 0:
+            return
+
+
+def _splits(
+    rows: annotation.Annotation, splits: annotation.Splits, paths: list[str] | None
+) -> datasets.DatasetDict:
+    import datasets
+    from datasets.table import InMemoryTable
+
+    picture_files.register()
+    features = _features(with_pictures=paths is not None)
+    table = _table(rows, paths, features)
+
+    def part(name: str, indices: np.ndarray) -> datasets.Dataset:
+        return datasets.Dataset(
+            InMemoryTable(table.take(indices)),
+            info=datasets.DatasetInfo(features=features),
+            split=datasets.NamedSplit(name),
+        )
+
+    return datasets.DatasetDict(train=part("train", splits.train), test=part("test", splits.test))
+
+
+def _features(with_pictures: bool) -> datasets.Features:
+    from datasets import ClassLabel, Features, Image, Value
+
+    columns = {"image": Image(mode="RGB")} if with_pictures else {}
+    columns["text"] = Value("string")
+    columns |= {name: ClassLabel(names=list(values)) for name, values in labels.LABELS.items()}
+    return Features({**columns, "name": Value("string"), "row": Value("int32")})
+
+
+def _table(rows: annotation.Annotation, paths: list[str] | None, features: datasets.Features) -> pa.Table:
+    import pyarrow as pa
+
+    columns = {"text": rows.text, **rows.codes, "name": rows.name, "row": range(len(rows))}
+    if paths is not None:
+        no_bytes = pa.nulls(len(rows), pa.binary())
+        columns["image"] = pa.StructArray.from_arrays([no_bytes, pa.array(paths)], ["bytes", "path"])
+    arrays = [pa.array(columns[name], type=features.arrow_schema.field(name).type) for name in features]
+    return pa.Table.from_arrays(arrays, schema=features.arrow_schema)
