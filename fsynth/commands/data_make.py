@@ -1,0 +1,56 @@
+"""`fsynth data-make`: a drawn archive in the benchmark's formats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fsynth import outputs
+from fsynth.config import DataMakeConfig
+from fsynth.console import say
+from fsynth.data import archive, drawn_archive, synthetic
+from fsynth.data.drawing_workers import Task
+from fsynth.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class DataMakeResult:
+    """``train`` and ``test`` count rows; ``bytes`` is the archive's size on disk."""
+
+    folder: Path
+    rows: int
+    train: int
+    test: int
+    bytes: int
+
+
+def main(config: DataMakeConfig) -> DataMakeResult:
+    """Draw the archive into a new or empty folder.
+
+    Raises:
+        ConfigError: settings that contradict each other.
+        DataError: an annotation that cannot be drawn, or too few rows.
+        OutputError: a folder that is not empty or cannot be written.
+        PasswordError: a password file that cannot be read.
+    """
+    if config.annotation is not None and config.held_out is not None:
+        raise ConfigError("--held-out does not go with --annotation, whose ind.mat decides; leave one out")
+    password = _password(config.password_file)
+    with outputs.whole_folder(config.output, "data-make") as (staging, final):
+        listing = synthetic.list_rows(
+            config.rows, config.seed, config.annotation, config.held_out, config.balance
+        )
+        origin = config.annotation or "the grammar"
+        say(f"drawing {len(listing.rows):,} pictures of {config.size} px; captions: {origin}")
+        labels = [row.labels for row in listing.rows]
+        task = Task(labels, config.seed, config.look, config.size, pixels=config.hdf5)
+        drawn_archive.write(staging, listing, task, password, config.workers, given=config.annotation)
+    size = sum(file.stat().st_size for file in final.rglob("*") if file.is_file())
+    say(f"{size / 2**20:,.1f} MiB; use it with --data {final} --password-file {final / 'password.txt'}")
+    return DataMakeResult(final, len(listing.rows), len(listing.train), len(listing.test), size)
+
+
+def _password(file: Path | None) -> bytes:
+    """Not that of the environment: it belongs to the real archive."""
+    found = archive.find_password(file, prompt=False) if file is not None else None
+    return found or synthetic.PASSWORD.encode()

@@ -1,0 +1,147 @@
+"""Writes the files of a drawn archive while its pictures are being drawn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+import fsynth
+from fsynth import outputs
+from fsynth.console import is_main_process
+from fsynth.data import drawing_workers, matlab_files, zip_writer
+from fsynth.data.drawing_workers import Picture, Task
+from fsynth.data.listing import Listing
+
+FORMAT_VERSION = 1
+"""Raised whenever an archive's files change otherwise than by their pictures and captions."""
+FILES = (
+    "Anno/language_original.mat",
+    "Anno/boxes.jsonl",
+    "Eval/ind.mat",
+    "Img/img.zip",
+    "password.txt",
+    "README.txt",
+)
+"""What every drawn archive holds; `Img/G2.h5` comes on request."""
+
+_README = """Drawn by fsynth {version}: {rows:,} pictures of {size} px, look "{look}", seed {seed}.
+
+A look-alike of the FashionSynthesis benchmark, for trying, testing and teaching. It holds no photograph and
+shows no person. {terms}
+
+Img/img.zip is encrypted as the benchmark's archives are, so that the same code reads both; its password is in
+password.txt and no secret.
+
+Anno/boxes.jsonl has one line per row: the garments of the picture with box (x1, y1, x2, y2), polygons
+(x, y, x, y, ...) and landmarks (visibility, x, y; 0 visible, 1 occluded, 2 outside), all in pixels.
+"""
+_OURS = "Pictures, captions and annotations are dedicated to the public domain (CC0 1.0)."
+_THEIRS = (
+    "Pictures and boxes are dedicated to the public domain (CC0 1.0); captions, codes,\n"
+    "names and split were read from a given annotation and keep its terms."
+)
+
+
+def write(
+    folder: Path,
+    listing: Listing,
+    task: Task,
+    password: bytes,
+    workers: int | None = None,
+    given: Path | None = None,
+) -> None:
+    """Draw a task's pictures and write the archive's files into an existing folder.
+
+    Args:
+        listing: the rows; `task.labels` are theirs.
+        task: with `pixels`, `Img/G2.h5` is written too.
+        given: the annotation that the captions come from, if they are not ours.
+    """
+    for name in ("Anno", "Eval", "Img"):
+        outputs.make_folder(folder / name)
+    matlab_files.write_annotation(folder / FILES[0], listing.rows)
+    matlab_files.write_splits(folder / FILES[2], listing)
+    (folder / "password.txt").write_bytes(password + b"\n")
+    terms = _OURS if given is None else _THEIRS
+    facts = {"rows": len(listing.rows), "size": task.size, "look": task.look, "seed": task.seed}
+    outputs.write_text(
+        folder / "README.txt", _README.format(version=fsynth.__version__, terms=terms, **facts)
+    )
+    _write_pictures(folder, listing, task, password, workers)
+
+
+def _write_pictures(folder: Path, listing: Listing, task: Task, password: bytes, workers: int | None) -> None:
+    from tqdm.auto import tqdm
+
+    with ExitStack() as stack:
+        boxes = stack.enter_context(open(folder / "Anno/boxes.jsonl", "w", encoding="utf-8"))
+        shelf = stack.enter_context(_Shelf(folder / "Img", len(listing.rows), task)) if task.pixels else None
+        drawn = drawing_workers.draw_all(task, workers)
+        bar = tqdm(drawn, "drawing", len(listing.rows), unit="picture", disable=not is_main_process())
+        members = _members(listing, bar, boxes, shelf, task.size)
+        zip_writer.write_encrypted_zip(folder / "Img/img.zip", members, password)
+        if shelf is not None:
+            shelf.write_hdf5(folder / "Img/G2.h5")
+
+
+def _members(
+    listing: Listing, pictures: Iterator[Picture], boxes: IO[str], shelf: _Shelf | None, size: int
+) -> Iterator[tuple[str, bytes]]:
+    """The ZIP's members; what else a picture brings is written in passing."""
+    for index, (row, picture) in enumerate(zip(listing.rows, pictures, strict=True)):
+        line = {"name": row.name, "width": size, "height": size, "garments": picture.garments}
+        boxes.write(json.dumps(line, separators=(",", ":")) + "\n")
+        if shelf is not None:
+            shelf.put(index, picture)
+        yield row.name, picture.jpeg
+
+
+class _Shelf:
+    """Keeps pixels in a temporary file until their mean is known, which `G2.h5` takes off."""
+
+    def __init__(self, folder: Path, rows: int, task: Task) -> None:
+        self._file = folder / ".pixels"
+        self._parts_file = folder / ".parts"
+        shape = (rows, task.size, task.size)
+        self._pixels = np.memmap(self._file, np.uint8, "w+", shape=(*shape, 3))
+        self._parts = np.memmap(self._parts_file, np.uint8, "w+", shape=shape)
+        self._sum = np.zeros((task.size, task.size, 3))
+
+    def __enter__(self) -> _Shelf:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        del self._pixels, self._parts
+        self._file.unlink()
+        self._parts_file.unlink()
+
+    def put(self, index: int, picture: Picture) -> None:
+        """Keep one picture."""
+        self._pixels[index], self._parts[index] = picture.pixels, picture.parts
+        self._sum += picture.pixels
+
+    def write_hdf5(self, path: Path) -> None:
+        """Write `ih` float32 (N, 3, W, H) in [-1, 1], `ih_mean` float32 (3, W, H) in [0, 1] and `b_` uint8
+        (N, 1, W, H) in 0..6; a picture is a chunk, so single rows are read fast."""
+        import h5py
+        from tqdm.auto import tqdm
+
+        rows, size = self._parts.shape[:2]
+        mean = (self._sum / rows / 255).transpose(2, 1, 0).astype(np.float32)
+        packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+        with h5py.File(path, "w") as file:
+            file["ih_mean"] = mean
+            pictures = file.create_dataset(
+                "ih", (rows, 3, size, size), np.float32, chunks=(1, 3, size, size), **packed
+            )
+            parts = file.create_dataset(
+                "b_", (rows, 1, size, size), np.uint8, chunks=(1, 1, size, size), **packed
+            )
+            for row in tqdm(range(rows), "G2.h5", unit="picture", disable=not is_main_process()):
+                pictures[row] = self._pixels[row].transpose(2, 1, 0).astype(np.float32) / 255 - mean
+                parts[row, 0] = self._parts[row].T
