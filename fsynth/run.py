@@ -1,0 +1,372 @@
+"""A training run's clock, log and checkpoints, shared by every training command.
+
+The command owns model, loss, evaluation and export, and its loop stays in view:
+
+    with Run("sd-train", recipe, output=config.output, seed=config.seed) as run:
+        unet, optimizer, schedule = run.prepare(unet, optimizer, schedule)
+        for batch in run.batches(dataset, batch_size=..., epochs=..., models=[unet]):
+            loss = (per_row_loss(unet, batch) * batch["weight"]).sum()
+            run.descend(loss, unet, optimizer, schedule)
+            if run.ends_epoch:
+                run.log(epoch=run.epoch + 1, loss=run.epoch_loss())
+
+Folder: run.yaml (a recipe that repeats the run), metrics.jsonl, checkpoints/, then what the command
+writes, and result.json last: its presence means that the run is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from fsynth import checkpoints, outputs
+from fsynth.console import say
+from fsynth.errors import ConfigError, FsynthError, OutputError
+from fsynth.keyed import seed_of
+from fsynth.launch import make_accelerator
+from fsynth.order import MicroBatch, Order, Pick
+
+MAY_DIFFER_ON_RESUME = {"checkpoint_every", "workers", "password_file", "resume", "output"}
+
+
+class Run:
+    """See the module text.
+
+    Args:
+        command: e.g. ``sd-train``; names the default folder.
+        recipe: the resolved settings as plain values (`config.dump`), written to run.yaml.
+        output: new or empty folder; None makes ``runs/<command>-<date>-<n>``.
+        resume: folder of an unfinished run to go on with; its settings must equal ``recipe``.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        recipe: dict[str, Any],
+        *,
+        output: Path | None = None,
+        seed: int = 0,
+        precision: str = "auto",
+        checkpoint_every: int = 0,
+        resume: Path | None = None,
+    ) -> None:
+        self.accelerator = make_accelerator(precision)
+        self.device = self.accelerator.device
+        self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
+        self.seed, self.checkpoint_every = seed, checkpoint_every
+        self.step = self.epoch = 0
+        self.ends_step = self.ends_epoch = False
+        self.steps = 0
+        self._loss_sum: torch.Tensor | float = 0.0
+        self._step_loss: torch.Tensor | float = 0.0
+        self._step_extra: dict[str, float] = {}
+        self._rows = self._rows_seen = 0
+        self._prepared: list[Any] = []
+        self._restored: dict[str, Any] | None = None
+        self._started = time.monotonic()
+        recipe = {key: value for key, value in recipe.items() if key not in ("output", "resume")}
+        self.folder = self._resume(resume, recipe) if resume else self._begin(command, output, recipe)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        """Leave the process group; a run that failed before its first step leaves no folder behind."""
+        if kind is None:
+            self.accelerator.end_training()
+        elif self.is_main and self.step == 0:
+            outputs.remove_folder(self.folder)
+
+    # ---------------------------------------------------------------------------------- the folder
+
+    def _begin(self, command: str, output: Path | None, recipe: dict[str, Any]) -> Path:
+        folder = Path(self.same_everywhere(str(outputs.choose_folder(output, command))))
+        self.accelerator.wait_for_everyone()  # all have checked that it is empty before one fills it
+        if self.is_main:
+            outputs.make_folder(folder)
+            outputs.write_text(folder / "run.yaml", yaml.safe_dump(recipe, sort_keys=False))
+        self.accelerator.wait_for_everyone()
+        return folder
+
+    def _resume(self, folder: Path, recipe: dict[str, Any]) -> Path:
+        try:
+            stored = yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))
+        except OSError:
+            raise OutputError(f"--resume {folder}: no run.yaml there; name a run folder") from None
+        if (folder / "result.json").exists():
+            raise OutputError(f"--resume {folder}: this run is finished (result.json is there)")
+        differing = [
+            f"{key}: {stored.get(key)!r} -> {recipe.get(key)!r}"
+            for key in sorted({*stored, *recipe} - MAY_DIFFER_ON_RESUME)
+            if stored.get(key) != recipe.get(key)
+        ]
+        if differing:
+            raise ConfigError(f"--resume {folder}: settings differ ({', '.join(differing)}); start a new run")
+        self._restored = checkpoints.newest(folder)
+        self.step = self._restored["step"]
+        if self.is_main:
+            checkpoints.drop_log_after(folder, self.step)
+        self.accelerator.wait_for_everyone()
+        say(f"resuming {folder} after step {self.step}")
+        return folder
+
+    # ---------------------------------------------------------------------------------- the models
+
+    def prepare(self, *things: Any) -> tuple[Any, ...]:
+        """Wrap models and optimizers for this launch, and restore all of them when resuming.
+
+        Learning-rate schedules pass through: `descend` steps them once an optimizer step, on any number
+        of processes.
+        """
+        schedules = torch.optim.lr_scheduler.LRScheduler
+        wrapped = tuple(
+            thing if isinstance(thing, schedules) else self.accelerator.prepare(thing) for thing in things
+        )
+        self._prepared = list(wrapped)
+        if self._restored is not None:
+            for thing, state in zip(self._prepared, self._restored["states"], strict=True):
+                self._load_state(thing, state)
+            self._loss_sum = self._restored["loss_sum"] if self.is_main else 0.0
+            self._rows_seen = self._restored["rows_seen"]
+            if self.accelerator.scaler is not None and self._restored["scaler"]:
+                self.accelerator.scaler.load_state_dict(self._restored["scaler"])
+        return wrapped
+
+    def unwrap(self, model: torch.nn.Module) -> torch.nn.Module:
+        """The model itself, without the wrappers of the launch: for the end, since it also ends autocast."""
+        return self.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+
+    def _inside(self, model: torch.nn.Module) -> torch.nn.Module:
+        return self.accelerator.unwrap_model(model, keep_fp32_wrapper=True)
+
+    def _state(self, thing: Any) -> dict[str, Any]:
+        if not isinstance(thing, torch.nn.Module):
+            return thing.state_dict()
+        model = self._inside(thing)
+        state = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
+        return state | dict(model.named_buffers())
+
+    def _load_state(self, thing: Any, state: dict[str, Any]) -> None:
+        if not isinstance(thing, torch.nn.Module):
+            thing.load_state_dict(state)
+            return
+        model = self._inside(thing)
+        own = dict(model.named_parameters()) | dict(model.named_buffers())
+        with torch.no_grad():
+            for name, value in state.items():
+                own[name].copy_(value)
+
+    # ---------------------------------------------------------------------------------- the clock
+
+    @property
+    def is_main(self) -> bool:
+        return self.accelerator.is_main_process
+
+    def same_everywhere(self, value: str) -> str:
+        """The main process' value, in every process."""
+        if self.world == 1:
+            return value
+        from accelerate.utils import broadcast_object_list
+
+        return broadcast_object_list([value])[0]
+
+    def batches(
+        self,
+        dataset: Any,
+        *,
+        batch_size: int,
+        epochs: int,
+        models: Sequence[torch.nn.Module],
+        micro_batch: int | None = None,
+        workers: int = 0,
+        title: str = "training",
+    ) -> Iterator[dict[str, Any]]:
+        """This process' micro-batches, from where the run is to its end.
+
+        ``dataset`` has a length and is indexed with an `order.Pick`; it returns a dict, collated as torch
+        does. Each batch gains ``weight`` (B,) as `order.Pick` defines it. While a batch is out, ``step``
+        (from 1) and ``epoch`` (from 0) say where the run is, ``ends_step`` and ``ends_epoch`` what comes
+        after. Dropout is seeded by (seed, step, part), so a resumed run draws the same.
+        """
+        plan = Order(len(dataset), batch_size, epochs, self.seed, self.rank, self.world, micro_batch)
+        self.steps = plan.steps
+        _train(models)
+        with _progress(title, self.step, plan.steps, self.is_main) as bar:
+            for micro, batch in self._load(dataset, plan, workers):
+                self._at(micro)
+                with self._unsynchronised(() if micro.ends_step else models):
+                    yield self._to_device(batch)
+                if micro.ends_step:
+                    self._after_step(bar)
+                if micro.ends_epoch:
+                    _train(models)  # an evaluation at the end of the epoch may have left them in eval mode
+
+    def _load(self, dataset: Any, plan: Order, workers: int) -> Iterator[tuple[MicroBatch, dict[str, Any]]]:
+        loader = torch.utils.data.DataLoader(
+            _Picked(dataset),
+            batch_sampler=_Shares(plan, self.step),
+            num_workers=workers,
+            pin_memory=self.device.type == "cuda",
+        )
+        return zip(plan.from_step(self.step), loader, strict=True)
+
+    def _at(self, micro: MicroBatch) -> None:
+        self._rows = micro.rows
+        self.step, self.epoch = micro.step + 1, micro.epoch
+        self.ends_step, self.ends_epoch = micro.ends_step, micro.ends_epoch
+        torch.manual_seed(seed_of(self.seed, "layers", micro.step, micro.part))
+
+    @contextlib.contextmanager
+    def _unsynchronised(self, models: Sequence[torch.nn.Module]) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            for model in models:
+                stack.enter_context(self.accelerator.no_sync(model))
+            yield
+
+    def _to_device(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return {
+            key: value.to(self.device, non_blocking=True) if torch.is_tensor(value) else value
+            for key, value in batch.items()
+        }
+
+    def _after_step(self, bar: Any) -> None:
+        bar.update()
+        if self._log_due():
+            loss = self._finite(self._reduced(self._step_loss))
+            bar.set_postfix(loss=f"{loss:.4f}")
+            self.log(loss=loss, **self._step_extra)
+        self._step_loss = 0.0
+        if self.checkpoint_every and self.step % self.checkpoint_every == 0 and self.step < self.steps:
+            self._save_checkpoint()
+
+    def _log_due(self) -> bool:
+        # reading a loss makes a GPU wait, so not at every step of a long run
+        every = max(1, self.steps // 500)
+        return self.step % every == 0 or self.step == self.steps
+
+    # ---------------------------------------------------------------------------------- the step
+
+    def descend(
+        self,
+        loss: torch.Tensor,
+        model: torch.nn.Module,
+        optimizer: Any,
+        schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+        clip: float = 1.0,
+    ) -> None:
+        """Backward; at the end of a step also clip, step, schedule and zero.
+
+        ``loss`` is this process' part as `order.Pick.weight` makes it. Gradients are clipped to the global
+        norm ``clip`` over the trainable parameters of ``model``; 0 leaves them as they are.
+        """
+        self.accelerator.backward(loss)
+        part = loss.detach().float() / self.world
+        self._step_loss = self._step_loss + part
+        self._loss_sum = self._loss_sum + part * self._rows
+        if not self.ends_step:
+            return
+        self._rows_seen += self._rows
+        parameters = [value for value in model.parameters() if value.requires_grad]
+        if clip:
+            self.accelerator.clip_grad_norm_(parameters, clip)
+        optimizer.step()
+        if schedule is not None and not self.accelerator.optimizer_step_was_skipped:
+            self._step_extra = {"lr": schedule.get_last_lr()[0]}
+            schedule.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def epoch_loss(self) -> float:
+        """Mean loss over the rows seen since the last call: the whole epoch, when called at its end."""
+        mean = self._finite(self._reduced(self._loss_sum) / max(1, self._rows_seen))
+        self._loss_sum, self._rows_seen = 0.0, 0
+        return mean
+
+    def _finite(self, loss: float) -> float:
+        if math.isfinite(loss):
+            return loss
+        raise FsynthError(
+            f"the loss is {loss} at step {self.step}; lower --lr, or use --precision no; "
+            f"{self.folder} holds no finished model"
+        )
+
+    def _reduced(self, value: torch.Tensor | float) -> float:
+        return self.accelerator.reduce(torch.as_tensor(value, device=self.device), "sum").item()
+
+    # ---------------------------------------------------------------------------------- the records
+
+    def log(self, **values: Any) -> None:
+        """Append a line to metrics.jsonl: step, seconds since the start, and the values."""
+        if not self.is_main:
+            return
+        row = {"step": self.step, "seconds": round(time.monotonic() - self._started, 2), **values}
+        with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(row, default=str) + "\n")
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Write result.json: the run is whole. Every process calls it."""
+        self.accelerator.wait_for_everyone()
+        if self.is_main:
+            outputs.write_json(self.folder / "result.json", result)
+        self.accelerator.wait_for_everyone()
+
+    def _save_checkpoint(self) -> None:
+        loss_sum = self._reduced(self._loss_sum)
+        if self.is_main:
+            scaler = self.accelerator.scaler
+            state = {
+                "step": self.step,
+                "states": [self._state(thing) for thing in self._prepared],
+                "scaler": scaler.state_dict() if scaler is not None else None,
+                "loss_sum": loss_sum,
+                "rows_seen": self._rows_seen,
+            }
+            checkpoints.save(self.folder, self.step, state)
+        self.accelerator.wait_for_everyone()
+
+
+def weights_signature(model: torch.nn.Module) -> tuple[tuple[float, float], ...]:
+    """Sum and sum of squares of every trainable tensor: equal before and after, nothing was learnt."""
+    return tuple(
+        (value.detach().double().sum().item(), value.detach().double().square().sum().item())
+        for value in model.parameters()
+        if value.requires_grad
+    )
+
+
+class _Picked:
+    """A data set whose rows also carry their pick's weight."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, pick: Pick) -> dict[str, Any]:
+        return {**self.dataset[pick], "weight": torch.tensor(pick.weight)}
+
+
+class _Shares:
+    """The loader's batch sampler: the picks of this process, micro-batch by micro-batch."""
+
+    def __init__(self, plan: Order, start: int) -> None:
+        self.plan, self.start = plan, start
+
+    def __iter__(self) -> Iterator[list[Pick]]:
+        return (list(micro.picks) for micro in self.plan.from_step(self.start))
+
+
+def _train(models: Sequence[torch.nn.Module]) -> None:
+    for model in models:
+        model.train()
+
+
+def _progress(title: str, start: int, steps: int, shown: bool) -> Any:
+    from tqdm.auto import tqdm
+
+    return tqdm(total=steps, initial=start, desc=title, unit="step", disable=not shown)

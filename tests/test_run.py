@@ -1,0 +1,196 @@
+"""The clock of a training run: resume bit for bit, accumulation, folders."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+import yaml
+
+from fsynth.errors import ConfigError, FsynthError, OutputError
+from fsynth.run import Run, weights_signature
+
+RECIPE = {"lr": 0.05, "epochs": 3}
+
+
+class Rows:
+    """Eleven rows of a regression; the noise is keyed as a command's would be."""
+
+    def __len__(self):
+        return 11
+
+    def __getitem__(self, pick):
+        generator = torch.Generator().manual_seed(1000 * pick.epoch + pick.index)
+        x = torch.randn(3, generator=generator)
+        return {"x": x, "y": x.sum()}
+
+
+def _train(
+    folder=None, *, batch_size=4, micro_batch=None, stop_after=None, resume=None, recipe=RECIPE, workers=0
+):
+    torch.manual_seed(7)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Dropout(0.2), torch.nn.Linear(8, 1))
+    run = Run("toy-train", recipe, output=folder, seed=3, checkpoint_every=2, resume=resume)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+    model, optimizer, schedule = run.prepare(model, optimizer, schedule)
+    losses = []
+    options = {"batch_size": batch_size, "epochs": 3, "micro_batch": micro_batch, "workers": workers}
+    for batch in run.batches(Rows(), models=[model], **options):
+        loss = ((model(batch["x"])[:, 0] - batch["y"]).square() * batch["weight"]).sum()
+        run.descend(loss, model, optimizer, schedule)
+        if run.ends_epoch:
+            losses.append(run.epoch_loss())
+            run.log(epoch=run.epoch + 1, epoch_loss=losses[-1])
+        if run.step == stop_after and run.ends_step:
+            break
+    return run, model, losses
+
+
+def _metrics(folder):
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+@pytest.mark.parametrize("stop_after", [3, 5, 7])
+def test_a_resumed_run_ends_with_the_same_weights_and_log(tmp_path, stop_after):
+    _, whole, losses = _train(tmp_path / "whole")
+    _train(tmp_path / "broken", stop_after=stop_after)
+    _, resumed, later = _train(resume=tmp_path / "broken")
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert losses[-len(later) :] == later
+    assert _metrics(tmp_path / "whole") == _metrics(tmp_path / "broken")
+
+
+def test_micro_batches_give_the_gradient_of_the_whole_batch(tmp_path):
+    def last_loss(name, micro):
+        torch.manual_seed(0)
+        model = torch.nn.Linear(3, 1)
+        run = Run("toy-train", {}, output=tmp_path / name)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        model, optimizer = run.prepare(model, optimizer)
+        for batch in run.batches(Rows(), batch_size=4, epochs=2, models=[model], micro_batch=micro):
+            loss = ((model(batch["x"])[:, 0] - batch["y"]).square() * batch["weight"]).sum()
+            run.descend(loss, model, optimizer)
+        return model.weight, run.epoch_loss()
+
+    (whole, whole_loss), (parts, parts_loss) = last_loss("a", None), last_loss("b", 1)
+    assert torch.allclose(whole, parts, atol=1e-6)
+    assert whole_loss == pytest.approx(parts_loss, rel=1e-5)
+
+
+def test_the_epoch_loss_is_the_mean_over_the_rows_of_the_epoch(tmp_path):
+    run = Run("toy-train", {}, output=tmp_path / "run")
+    model = torch.nn.Linear(1, 1)
+    model, optimizer = run.prepare(model, torch.optim.SGD(model.parameters(), lr=0.0))
+
+    class Values:
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, pick):
+            return {"value": torch.tensor(float(pick.index))}
+
+    for batch in run.batches(Values(), batch_size=2, epochs=1, models=[model]):
+        anchor = 0 * model(batch["value"][:, None]).sum()
+        run.descend((batch["value"] * batch["weight"]).sum() + anchor, model, optimizer)
+    assert run.epoch_loss() == pytest.approx((0 + 1 + 2 + 3 + 4) / 5)
+
+
+def test_the_gradient_is_clipped_to_the_global_norm(tmp_path):
+    run = Run("toy-train", {}, output=tmp_path / "run")
+    model = torch.nn.Linear(3, 1)
+    before = [value.detach().clone() for value in model.parameters()]
+    model, optimizer = run.prepare(model, torch.optim.SGD(model.parameters(), lr=1.0))
+    for batch in run.batches(Rows(), batch_size=11, epochs=1, models=[model]):
+        run.descend(1e6 * (model(batch["x"]).sum() * batch["weight"]).sum(), model, optimizer)
+    moved = torch.cat([(a - b).flatten() for a, b in zip(before, model.parameters(), strict=True)])
+    assert moved.norm().item() == pytest.approx(1.0, rel=1e-4)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    run = Run("toy-train", {}, output=tmp_path / "run")
+    model = torch.nn.Linear(3, 1)
+    model, optimizer = run.prepare(model, torch.optim.SGD(model.parameters(), lr=1.0))
+    with pytest.raises(FsynthError, match="the loss is nan at step 1"):
+        for batch in run.batches(Rows(), batch_size=11, epochs=1, models=[model]):
+            run.descend((model(batch["x"])[:, 0] * batch["weight"]).sum() * float("nan"), model, optimizer)
+
+
+def test_a_norm_of_zero_clips_nothing(tmp_path):
+    run = Run("toy-train", {}, output=tmp_path / "run")
+    model = torch.nn.Linear(3, 1)
+    before = model.bias.item()
+    model, optimizer = run.prepare(model, torch.optim.SGD(model.parameters(), lr=1.0))
+    for batch in run.batches(Rows(), batch_size=11, epochs=1, models=[model]):
+        run.descend(50 * (model(batch["x"])[:, 0] * batch["weight"]).sum(), model, optimizer, clip=0)
+    assert before - model.bias.item() == pytest.approx(50, rel=1e-4)
+
+
+def test_a_log_whose_last_line_was_cut_off_is_taken_up(tmp_path):
+    _train(tmp_path / "broken", stop_after=3)
+    with open(tmp_path / "broken" / "metrics.jsonl", "a") as file:
+        file.write('{"step": 3, "lo')
+    _train(resume=tmp_path / "broken")
+    assert [row["step"] for row in _metrics(tmp_path / "broken") if "loss" in row] == list(range(1, 10))
+
+
+def test_run_yaml_is_a_recipe_without_the_output(tmp_path):
+    run = Run("toy-train", {"lr": 0.1, "output": "x", "resume": None}, output=tmp_path / "run")
+    assert yaml.safe_load((run.folder / "run.yaml").read_text()) == {"lr": 0.1}
+
+
+def test_an_output_folder_that_is_not_empty_is_refused(tmp_path):
+    (tmp_path / "old.txt").write_text("mine")
+    with pytest.raises(OutputError, match="is not empty"):
+        Run("toy-train", {}, output=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["old.txt"]
+
+
+def test_resuming_with_other_settings_names_the_difference(tmp_path):
+    _train(tmp_path / "run", stop_after=3)
+    with pytest.raises(ConfigError, match=r"settings differ \(lr: 0.05 -> 0.1\)"):
+        _train(resume=tmp_path / "run", recipe={"lr": 0.1, "epochs": 3})
+
+
+def test_resuming_nothing_says_what_is_missing(tmp_path):
+    with pytest.raises(OutputError, match=r"no run\.yaml there"):
+        Run("toy-train", {}, resume=tmp_path)
+
+
+def test_only_the_two_newest_checkpoints_are_kept(tmp_path):
+    run, _, _ = _train(tmp_path / "run")
+    names = sorted(path.name for path in (run.folder / "checkpoints").iterdir())
+    assert names == ["step-00000006.pt", "step-00000008.pt"]
+
+
+def test_loader_processes_change_nothing(tmp_path):
+    _, here, _ = _train(tmp_path / "here")
+    _, there, _ = _train(tmp_path / "there", workers=1)
+    assert weights_signature(here) == weights_signature(there)
+
+
+def test_a_launch_that_accelerate_does_not_see_is_refused(monkeypatch):
+    from fsynth import launch
+
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "7")
+    with pytest.raises(ConfigError, match="ACCELERATE_GRADIENT_ACCUMULATION_STEPS=7"):
+        launch.make_accelerator("no")
+
+
+def test_a_checkpoint_leaves_autocast_on(tmp_path):
+    run = Run("toy-train", {}, output=tmp_path / "run", precision="bf16", checkpoint_every=1)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 1))
+    model, optimizer = run.prepare(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    inner = []
+    model[0].register_forward_hook(lambda layer, given, made: inner.append(made.dtype))
+    for batch in run.batches(Rows(), batch_size=4, epochs=1, models=[model]):
+        run.descend((model(batch["x"])[:, 0] * batch["weight"]).sum(), model, optimizer)
+    assert inner == [torch.bfloat16] * 3
+
+
+def test_two_runs_of_one_process_may_differ_in_precision(tmp_path):
+    assert Run("toy-train", {}, output=tmp_path / "a", precision="bf16").accelerator.mixed_precision == "bf16"
+    assert Run("toy-train", {}, output=tmp_path / "b", precision="no").accelerator.mixed_precision == "no"
