@@ -1,0 +1,100 @@
+"""`fsynth clip-eval`: retrieval scores of CLIP models side by side, on the same held-out rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fsynth import clip_model, gallery, outputs
+from fsynth.clip_model import ClipModel
+from fsynth.config import ClipEvalConfig
+from fsynth.console import say
+from fsynth.data.sources import open_source
+from fsynth.gallery import Gallery, Scores
+
+_LONGEST_HEADING = 18
+
+
+@dataclass(frozen=True)
+class ClipEvalResult:
+    """``scores``: model as the user wrote it -> protocol -> direction -> name -> number."""
+
+    folder: Path
+    n_samples: int
+    distinct_captions: int
+    seed: int
+    bounds: Scores
+    scores: dict[str, Scores]
+
+
+def main(config: ClipEvalConfig) -> ClipEvalResult:
+    """Score the models and write FOLDER/scores.json.
+
+    Raises:
+        ModelError: a model that is unknown, broken or cannot be fetched.
+        DataError: pictures that are missing or cannot be read.
+        OutputError: an output folder that is not empty.
+    """
+    outputs.choose_folder(config.output, "clip-eval")
+    source = open_source(config.data, config.password_file, config.image_source, config.memory_limit)
+    say(source.describe)
+    source.need_pictures()
+    names = config.model or (clip_model.TINY if source.synthetic else clip_model.DEFAULT,)
+    models = [_load(name) for name in dict.fromkeys(names)]
+    chosen = Gallery.choose(source.test, config.n_samples, config.seed)
+    scores = {model.source: _scores(chosen, model, config.workers) for model in models}
+    with outputs.whole_folder(config.output, "clip-eval") as (staging, final):
+        outputs.write_json(staging / "scores.json", _record(source.describe, chosen, models, scores))
+        result = ClipEvalResult(
+            folder=final,
+            n_samples=len(chosen.rows),
+            distinct_captions=len(chosen.captions),
+            seed=chosen.seed,
+            bounds=chosen.bounds(),
+            scores=scores,
+        )
+    _say_table(chosen, models, scores)
+    return result
+
+
+def _load(name: str) -> ClipModel:
+    model = clip_model.load(name)
+    say(f"model: {model.describe()}")
+    return model
+
+
+def _scores(chosen: Gallery, model: ClipModel, workers: int) -> Scores:
+    """On the GPU where there is one, and off it again: the next model may need the room."""
+    model.network.to("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return chosen.scores(model, workers, f"evaluating {model.source[-30:]}")
+    finally:
+        model.network.to("cpu")
+
+
+def _record(
+    data: str, chosen: Gallery, models: Sequence[ClipModel], scores: dict[str, Scores]
+) -> dict[str, Any]:
+    return {
+        "data": data,
+        **chosen.record(),
+        "bounds": chosen.bounds(),
+        "models": {
+            model.source: {"preprocessing": model.preprocessing, "scores": scores[model.source]}
+            for model in models
+        },
+    }
+
+
+def _say_table(chosen: Gallery, models: Sequence[ClipModel], scores: dict[str, Scores]) -> None:
+    columns = {}
+    for number, model in enumerate(models, 1):
+        heading = model.source if len(model.source) <= _LONGEST_HEADING else f"model {number}"
+        if heading != model.source:
+            say(f"{heading}: {model.source}")
+        columns[heading] = scores[model.source]
+    say(f"\n{chosen.describe()}\n{gallery.table(columns, chosen.bounds())}")

@@ -1,0 +1,258 @@
+"""`fsynth clip-finetune`: teach a CLIP model the pictures and their sentences, and show whether it learnt."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fsynth import clip_model, contrastive, gallery, outputs
+from fsynth.clip_model import ClipModel
+from fsynth.config import ClipFinetuneConfig
+from fsynth.console import say
+from fsynth.data.sources import Source, open_source
+from fsynth.errors import ConfigError, FsynthError, ModelError
+from fsynth.gallery import Gallery, Scores
+from fsynth.order import choose_rows
+from fsynth.run import Run, weights_signature
+from fsynth.settings import dump, flag_name
+
+GALLERY_SEED = 0
+"""The run's seed does not choose the held-out rows: scores compare between runs."""
+
+RELOAD_TOLERANCE = 1e-4
+
+Defaults = dict[str, int | float]
+FOR_TINY: Defaults = {"lr": 3e-4, "epochs": 2, "batch_size": 64}
+FOR_REAL: Defaults = {"lr": 1e-5, "epochs": 5, "batch_size": 256}
+REASONS = {
+    "lr": ("the tiny model learns from few pictures", "more spoils what the model knows"),
+    "epochs": ("a minute or two on a CPU", "usual for pairs of this number"),
+    "batch_size": ("a few hundred steps from few pictures", "enough wrong answers to learn from"),
+}
+
+
+@dataclass(frozen=True)
+class ClipFinetuneResult:
+    """``before`` and ``after``: protocol -> direction -> name -> number, on the same held-out rows;
+    ``bounds``: their chance and ceiling. ``loss`` is the last epoch's mean."""
+
+    folder: Path
+    model: str
+    synthetic: bool
+    pairs: int
+    steps: int
+    loss: float
+    n_samples: int
+    distinct_captions: int
+    seed: int
+    bounds: Scores
+    before: Scores
+    after: Scores
+    better: bool
+    seconds: float
+
+
+def main(config: ClipFinetuneConfig) -> ClipFinetuneResult | None:
+    """Fine-tune and write RUN/model, an open_clip folder, and RUN/scores.json.
+
+    Returns:
+        paths and scores; None in all but the first process of a launch.
+
+    Raises:
+        ConfigError: settings that the data do not allow.
+        DataError: pictures that are missing or cannot be read.
+        ModelError: a model that is unknown, broken or cannot be fetched.
+        OutputError: an output folder that is not empty, a run that cannot be resumed.
+        FsynthError: a loss that is not finite, weights that did not change.
+    """
+    started = time.monotonic()
+    if config.resume is None:
+        outputs.choose_folder(config.output, "clip-finetune")
+    source = open_source(config.data, config.password_file, config.image_source, config.memory_limit)
+    say(source.describe)
+    source.need_pictures()
+    config = _resolve(config, source)
+    model = clip_model.load(config.model)
+    say(f"model: {model.describe()}")
+    with _new_run(config) as run:
+        result = _finetune(config, source, model, run)
+        if result is not None:
+            result = dataclasses.replace(result, seconds=round(time.monotonic() - started, 1))
+        run.finish(dataclasses.asdict(result) if result else {})
+    return result
+
+
+def _finetune(
+    config: ClipFinetuneConfig, source: Source, model: ClipModel, run: Run
+) -> ClipFinetuneResult | None:
+    chosen = Gallery.choose(source.test, config.n_samples, GALLERY_SEED)
+    rows = choose_rows(len(source.train), config.n_images, config.seed)
+    pairs = contrastive.Pairs(source.train, rows, model, config.seed)
+    say(f"pairs: {len(pairs):,} with {len(pairs.tokens):,} distinct sentences")
+    network = model.network.to(run.device)
+    before = chosen.scores(model, config.workers, "evaluating before") if run.is_main else None
+    start = weights_signature(network)
+
+    loss = _learn(config, pairs, network, run)
+
+    if weights_signature(network) == start:
+        raise FsynthError(f"the weights did not change in {run.steps} steps; --lr {config.lr:g} does nothing")
+    if before is None:
+        return None
+    reloaded = _save(run.folder, model, chosen)
+    reloaded.network.to(run.device)
+    after = chosen.scores(reloaded, config.workers, "evaluating after")
+    _write_scores(run.folder, source, model, chosen, before, after)
+    say(f"\n{chosen.describe()}\n{gallery.table({'before': before, 'after': after}, chosen.bounds())}")
+    say(f"\n{gallery.verdict(before, after)}")
+    say(f"model: {run.folder / 'model'} (an open_clip folder: local-dir:{run.folder / 'model'})")
+    return ClipFinetuneResult(
+        folder=run.folder,
+        model=model.source,
+        synthetic=source.synthetic,
+        pairs=len(pairs),
+        steps=run.steps,
+        loss=loss,
+        n_samples=len(chosen.rows),
+        distinct_captions=len(chosen.captions),
+        seed=chosen.seed,
+        bounds=chosen.bounds(),
+        before=before,
+        after=after,
+        better=gallery.headline(after) > gallery.headline(before),
+        seconds=0.0,
+    )
+
+
+def _learn(config: ClipFinetuneConfig, pairs: contrastive.Pairs, network: torch.nn.Module, run: Run) -> float:
+    """The loop; returns the mean loss of the last epoch."""
+    settings = config.optimizer
+    optimizer = contrastive.make_optimizer(network, config.lr, settings.weight_decay)
+    steps = -(-len(pairs) // config.batch_size) * config.epochs
+    warmup = math.ceil(settings.warmup * steps)
+    say(
+        f"steps: {steps} of {config.batch_size} pairs over all processes; learning rate {config.lr:.1e}, "
+        f"{warmup} steps of warm-up, then a cosine to 0; precision {run.accelerator.mixed_precision}"
+    )
+    schedule = contrastive.make_schedule(optimizer, steps, warmup)
+    still = contrastive.batch_norms(network)
+    wrapped, optimizer, schedule = run.prepare(network, optimizer, schedule)
+    loss = math.nan
+    sizes: dict[str, Any] = {"batch_size": config.batch_size, "epochs": config.epochs}
+    for batch in run.batches(pairs, models=[wrapped], workers=config.workers, **sizes):
+        for layer in still:
+            layer.eval()
+        pictures, sentences, scale, *bias = wrapped(batch["image"], batch["tokens"])
+        total = contrastive.contrastive_loss(pictures, sentences, scale, batch["weight"], *bias)
+        run.descend(total, wrapped, optimizer, schedule, clip=settings.max_grad_norm)
+        contrastive.keep_scale(network)
+        if run.ends_epoch:
+            loss = run.epoch_loss()
+            run.log(epoch=run.epoch + 1, epoch_loss=loss, logit_scale=network.logit_scale.exp().item())
+            say(f"epoch {run.epoch + 1} of {config.epochs}: loss {loss:.4f}")
+    return loss
+
+
+# --------------------------------------------------------------------------------------------------
+# before the first step
+
+
+def _resolve(config: ClipFinetuneConfig, source: Source) -> ClipFinetuneConfig:
+    """Every derived value, checked and said; run.yaml holds the result, so it repeats this very run."""
+    rows, wanted = len(source.train), config.n_images
+    if wanted is not None and wanted > rows:
+        raise ConfigError(
+            f"--n-images {wanted} is more than the {rows:,} rows of the training split; take at most {rows}"
+        )
+    model = config.model or (clip_model.TINY if source.synthetic else clip_model.DEFAULT)
+    values = _defaults(config, tiny=model == clip_model.TINY)
+    pairs = wanted or rows
+    if values["batch_size"] > pairs:
+        say(f"batch: --batch-size {values['batch_size']} is more than the {pairs} pairs, cut to {pairs}")
+        values["batch_size"] = pairs
+    return dataclasses.replace(
+        config,
+        data=None if source.synthetic else source.root.resolve(),
+        password_file=config.password_file.resolve() if config.password_file else None,
+        model=str(Path(model).resolve()) if model != clip_model.TINY and Path(model).exists() else model,
+        **values,
+    )
+
+
+def _defaults(config: ClipFinetuneConfig, tiny: bool) -> Defaults:
+    values: Defaults = {}
+    for name, default in (FOR_TINY if tiny else FOR_REAL).items():
+        given = getattr(config, name)
+        values[name] = default if given is None else given
+        if given is None:
+            reason = REASONS[name][0 if tiny else 1]
+            say(f"{flag_name(name)} {default:g}: {reason}")
+    return values
+
+
+def _new_run(config: ClipFinetuneConfig) -> Run:
+    return Run(
+        "clip-finetune",
+        dump(config),
+        output=config.output,
+        seed=config.seed,
+        precision=config.precision,
+        checkpoint_every=config.checkpoint_every,
+        resume=config.resume,
+    )
+
+
+# --------------------------------------------------------------------------------------------------
+# after the last step
+
+
+def _save(folder: Path, model: ClipModel, chosen: Gallery) -> ClipModel:
+    """Write RUN/model, load it as a user will, and compare features; returns the reloaded model."""
+    shutil.rmtree(folder / "model", ignore_errors=True)  # of a run that was stopped while it was evaluated
+    model.save(folder / "model")
+    reloaded = clip_model.load(str(folder / "model"))
+    device = next(model.network.parameters()).device
+    reloaded.network.to(device)
+    model.network.eval()
+    pictures = clip_model.Pictures(chosen.dataset, chosen.rows[:8], model.transform())
+    batch = torch.stack([pictures[place] for place in range(len(pictures))])
+    difference = max(
+        (clip_model.encode_pictures(model, [batch]) - clip_model.encode_pictures(reloaded, [batch]))
+        .abs()
+        .max(),
+        _sentence_difference(model, reloaded, chosen),
+    )
+    if not difference <= RELOAD_TOLERANCE:
+        raise ModelError(f"{folder / 'model'}, loaded again, gives features that differ by {difference:g}")
+    return reloaded
+
+
+def _sentence_difference(model: ClipModel, reloaded: ClipModel, chosen: Gallery) -> torch.Tensor:
+    some = chosen.captions[:8]
+    return (
+        (clip_model.encode_sentences(model, some) - clip_model.encode_sentences(reloaded, some)).abs().max()
+    )
+
+
+def _write_scores(
+    folder: Path, source: Source, model: ClipModel, chosen: Gallery, before: Scores, after: Scores
+) -> None:
+    outputs.write_json(
+        folder / "scores.json",
+        {
+            "data": source.describe,
+            **chosen.record(),
+            "bounds": chosen.bounds(),
+            "models": {
+                "before": {"model": model.source, "preprocessing": model.preprocessing, "scores": before},
+                "after": {"model": "model", "preprocessing": model.preprocessing, "scores": after},
+            },
+        },
+    )

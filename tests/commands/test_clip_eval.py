@@ -1,0 +1,87 @@
+import json
+
+import pytest
+
+from fsynth import gallery
+from fsynth.commands import clip_eval
+from fsynth.config import ClipEvalConfig
+from fsynth.data import sources, synthetic
+from fsynth.errors import DataError, ModelError, OutputError
+from fsynth.settings import load
+from tests import small_clip
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    return synthetic.make_archive(tmp_path_factory.mktemp("data") / "drawn", rows=24, workers=0)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return tuple(str(small_clip.make(folder / f"clip-{seed}", seed)) for seed in (0, 1))
+
+
+def settings(archive, models, output, **more):
+    return ClipEvalConfig(
+        data=archive, password_file=archive / "password.txt", model=models, output=output, **more
+    )
+
+
+def test_models_stand_side_by_side_on_the_same_rows(archive, models, tmp_path, capsys):
+    result = clip_eval.main(settings(archive, (*models, models[0]), tmp_path / "out"))
+    assert list(result.scores) == list(models)
+    assert result.n_samples == 6
+    record = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert record["models"][models[1]]["scores"] == result.scores[models[1]]
+    assert record["models"][models[1]]["preprocessing"]["size"] == [128, 128]
+    said = capsys.readouterr().err
+    assert "model 1" in said and "model 2" in said and "ceiling" in said
+    assert f"6 held-out pictures with {result.distinct_captions} distinct captions" in said
+
+
+def test_the_same_model_scores_the_same_alone(archive, models, tmp_path):
+    both = clip_eval.main(settings(archive, models, tmp_path / "both", n_samples=5, seed=3))
+    alone = clip_eval.main(settings(archive, models[1:], tmp_path / "alone", n_samples=5, seed=3))
+    assert both.scores[models[1]] == alone.scores[models[1]]
+
+
+def test_the_rows_depend_on_the_seed_only(archive, models):
+    dataset = sources.open_source(archive, archive / "password.txt").train
+    first, again, other = (gallery.Gallery.choose(dataset, 8, seed) for seed in (0, 0, 1))
+    assert first.record() == again.record()
+    assert first.record()["rows_sha256"] != other.record()["rows_sha256"]
+
+
+def test_an_empty_test_split_is_said(archive):
+    dataset = sources.open_source(archive, archive / "password.txt").train
+    with pytest.raises(DataError, match="no held-out rows"):
+        gallery.Gallery.choose(dataset.select([]), 8, 0)
+
+
+def test_a_broken_model_or_a_full_folder_stops_it_before_anything_is_written(archive, models, tmp_path):
+    with pytest.raises(ModelError):
+        clip_eval.main(settings(archive, (models[0], "missing"), tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        clip_eval.main(settings(archive, models, tmp_path / "file"))
+
+
+def test_models_are_given_one_by_one():
+    assert load(ClipEvalConfig, {"model": ["a", "b"]}).model == ("a", "b")
+    assert load(ClipEvalConfig, {"model": "a"}).model == ("a",)
+
+
+def test_the_table_lines_up():
+    numbers = {**{f"recall@{k}": 0.123 for k in (1, 5, 10)}, "median_rank": 1234.5}
+    limits = {**{f"ceiling@{k}": 1.0 for k in (1, 5, 10)}, **{f"chance@{k}": 0.0002 for k in (1, 5, 10)}}
+    scores, bounds = (
+        {protocol: {"text_to_image": row, "image_to_text": row} for protocol in ("pair", "group")}
+        for row in (numbers, limits)
+    )
+    text = gallery.table({"before": scores, "after": scores}, bounds)
+    lines = [line for line in text.splitlines() if "recall" in line]
+    assert len(lines) == 12 and len({len(line) for line in lines}) == 1
+    assert "12.3 %" in lines[0] and "100.0 %" in lines[0] and "0.02 %" in lines[0]
+    assert "1,234.5" in text

@@ -1,0 +1,180 @@
+import json
+import os
+
+import open_clip
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from fsynth import clip_model
+from fsynth.commands import clip_finetune
+from fsynth.config import ClipFinetuneConfig, ClipFinetuneOptimizer
+from fsynth.data import synthetic
+from fsynth.errors import ConfigError, FsynthError, OutputError
+from tests import small_clip
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    return synthetic.make_archive(tmp_path_factory.mktemp("data") / "drawn", rows=40, workers=0)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return small_clip.make(tmp_path_factory.mktemp("models") / "small")
+
+
+def config(archive, small, output, **more):
+    settings = {
+        "data": archive,
+        "password_file": archive / "password.txt",
+        "model": str(small),
+        "output": output,
+        "epochs": 2,
+        "batch_size": 8,
+        "lr": 1e-3,
+        "precision": "no",
+    }
+    return ClipFinetuneConfig(**{**settings, **more})
+
+
+def weights(run):
+    return load_file(run / "model" / clip_model.WEIGHTS_FILE)
+
+
+@pytest.fixture(scope="module")
+def done(archive, small, tmp_path_factory):
+    return clip_finetune.main(config(archive, small, tmp_path_factory.mktemp("runs") / "one"))
+
+
+def test_a_run_writes_a_model_scores_and_a_log(done, archive):
+    assert done.folder.name == "one" and not done.synthetic
+    assert done.pairs == 30 and done.steps == 8 and done.n_samples == 10
+    record = json.loads((done.folder / "scores.json").read_text())
+    assert record["models"]["before"]["scores"] == done.before
+    assert record["models"]["after"]["scores"] == done.after
+    assert record["n_samples"] == 10 and record["seed"] == 0 and len(record["rows_sha256"]) == 64
+    assert record["bounds"]["pair"]["text_to_image"]["chance@5"] == pytest.approx(0.5)
+    result = json.loads((done.folder / "result.json").read_text())
+    assert result["after"] == done.after and result["seconds"] > 0
+    lines = [json.loads(line) for line in (done.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines if "epoch" in line] == [1, 2]
+    assert yaml.safe_load((done.folder / "run.yaml").read_text())["lr"] == 1e-3
+
+
+def test_the_fine_tuned_folder_loads_in_open_clip(done):
+    network = open_clip.create_model(f"local-dir:{done.folder / 'model'}", require_pretrained=True)
+    assert torch.equal(network.logit_scale.detach(), weights(done.folder)["logit_scale"])
+
+
+def test_the_loss_falls_on_the_pairs_it_saw(archive, small, tmp_path):
+    run = clip_finetune.main(config(archive, small, tmp_path / "run", epochs=8, n_images=16, batch_size=16))
+    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["epoch_loss"] for line in lines if "epoch" in line]
+    assert losses[-1] < losses[0] - 0.3
+    assert run.loss == losses[-1]
+
+
+def test_the_same_settings_give_the_same_weights(done, archive, small, tmp_path):
+    again = clip_finetune.main(config(archive, small, tmp_path / "again"))
+    for name, value in weights(again.folder).items():
+        assert torch.equal(value, weights(done.folder)[name]), name
+
+
+def _main_in_a_launch(rank, port, settings):
+    from accelerate.state import AcceleratorState, GradientState
+
+    torch.set_num_threads(1)
+    for state in (AcceleratorState, GradientState):
+        state._reset_state(*([True] if state is AcceleratorState else []))
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+    )
+    result = clip_finetune.main(settings)
+    assert (result is None) == (rank == 1)
+
+
+def test_two_processes_give_the_weights_of_one(done, archive, small, tmp_path):
+    """Batches of 8, 8, 8 and 6 rows over two processes: the last one of 3 and 3; then 7 of 4 and 3."""
+    port = 29000 + os.getpid() % 1000
+    settings = config(archive, small, tmp_path / "two")
+    torch.multiprocessing.start_processes(
+        _main_in_a_launch, args=(port, settings), nprocs=2, start_method="fork"
+    )
+    for name, value in weights(tmp_path / "two").items():
+        assert torch.allclose(value, weights(done.folder)[name], atol=2e-4), name
+
+
+def test_a_resumed_run_ends_with_the_same_weights(done, archive, small, tmp_path, monkeypatch):
+    settings = config(archive, small, tmp_path / "cut", checkpoint_every=3)
+    original = clip_finetune.contrastive.keep_scale
+    steps = []
+
+    def stop_in_the_middle(network):
+        original(network)
+        steps.append(1)
+        if len(steps) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(clip_finetune.contrastive, "keep_scale", stop_in_the_middle)
+    with pytest.raises(KeyboardInterrupt):
+        clip_finetune.main(settings)
+    monkeypatch.undo()
+    (tmp_path / "cut" / "model").mkdir()  # as left by a run that was stopped during its last evaluation
+    (tmp_path / "cut" / "model" / clip_model.WEIGHTS_FILE).write_text("old")
+    resumed = clip_finetune.main(config(archive, small, None, checkpoint_every=3, resume=tmp_path / "cut"))
+    assert resumed.before == done.before and resumed.after == done.after
+    for name, value in weights(tmp_path / "cut").items():
+        assert torch.equal(value, weights(done.folder)[name]), name
+
+
+def test_weights_that_did_not_change_are_an_error(archive, small, tmp_path):
+    with pytest.raises(FsynthError, match="did not change"):
+        clip_finetune.main(config(archive, small, tmp_path / "run", lr=0.0, epochs=1))
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_a_batch_larger_than_the_data_is_cut_and_said(archive, small, tmp_path, capsys):
+    run = clip_finetune.main(config(archive, small, tmp_path / "run", batch_size=999, epochs=1))
+    assert run.steps == 1
+    said = capsys.readouterr().err
+    assert "cut to 30" in said and "--n-samples 5,000 is more than the 10 held-out rows" in said
+    assert "ceiling" in said and "chance" in said
+
+
+def test_wrong_settings_leave_nothing_behind(archive, small, tmp_path):
+    with pytest.raises(ConfigError, match="more than the 30 rows of the training split"):
+        clip_finetune.main(config(archive, small, tmp_path / "run", n_images=31))
+    with pytest.raises(FsynthError, match="no such file or folder"):
+        clip_finetune.main(config(archive, "no-such-model", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match="not empty"):
+        clip_finetune.main(config(archive, small, tmp_path / "full"))
+
+
+def test_what_is_not_given_depends_on_the_model_and_is_said(capsys, archive):
+    tiny = clip_finetune._defaults(ClipFinetuneConfig(), tiny=True)
+    real = clip_finetune._defaults(ClipFinetuneConfig(epochs=3), tiny=False)
+    assert real == {"lr": 1e-5, "epochs": 3, "batch_size": 256} and tiny["lr"] > real["lr"]
+    said = capsys.readouterr().err
+    assert "--lr 1e-05" in said and "--epochs 3" not in said
+
+
+def test_a_worse_model_is_called_worse():
+    def scores(value):
+        numbers = {f"recall@{k}": value for k in (1, 5, 10)}
+        return {"group": {"text_to_image": numbers, "image_to_text": numbers}}
+
+    assert "WORSE" in clip_finetune.gallery.verdict(scores(0.5), scores(0.4))
+    assert "better" in clip_finetune.gallery.verdict(scores(0.4), scores(0.5))
+
+
+def test_warm_up_longer_than_half_the_run_is_refused():
+    from fsynth import settings
+
+    with pytest.raises(ConfigError, match=r"at most 0\.5"):
+        settings.load(ClipFinetuneConfig, sets=["optimizer.warmup=0.6"])
+    assert ClipFinetuneOptimizer().warmup == 0.05
