@@ -1,0 +1,367 @@
+"""`fsynth sd-train`: fine-tune Stable Diffusion, whole or by LoRA, and show whether it learnt."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from fsynth import outputs, sd_folder, sd_model
+from fsynth.config import SDTrainConfig
+from fsynth.console import say
+from fsynth.data.sources import Source, open_source
+from fsynth.errors import ConfigError, FsynthError, ModelError
+from fsynth.keyed import seed_of
+from fsynth.launch import resolve_precision
+from fsynth.order import choose_rows
+from fsynth.run import Run, weights_signature
+from fsynth.sd_folder import Found
+from fsynth.sd_rows import Draws, Pictures, TrainingRows
+from fsynth.sd_training import HeldOut, LossWatch, draw_pictures, encode
+from fsynth.settings import dump
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+
+FULL_LR, LORA_LR = 1e-5, 1e-4
+MOST_WARMUP = 100
+RELOAD_TOLERANCE = 1e-5  # 0 is what is seen; a lost alpha is far above
+MOMENTS_IN_MEMORY = 4 * 2**30  # bytes; larger sets of pictures are encoded at every step
+
+
+@dataclass(frozen=True)
+class SDTrainResult:
+    """``loss`` is the last epoch's mean. Validation losses are None when --set validation.rows=0; they
+    compare with those of other runs of the same model, data and resolution."""
+
+    folder: Path
+    model: str
+    synthetic: bool
+    processes: int
+    images: int
+    resolution: int
+    steps: int
+    trainable_parameters: int
+    loss: float
+    validation_loss_before: float | None
+    validation_loss: float | None
+    reload_difference: float
+    seconds: float = 0.0
+
+
+def main(config: SDTrainConfig) -> SDTrainResult:
+    """Fine-tune and write RUN/model: a pipeline, or LoRA weights beside the name of their base.
+
+    Raises:
+        ConfigError: settings that the data or the model do not allow.
+        DataError: pictures that are missing or cannot be read.
+        ModelError: a model that is unknown, broken, or not a Stable Diffusion 1.x/2.x pipeline.
+        OutputError: an output folder that is not empty, a run that cannot be resumed.
+        FsynthError: a loss that is not finite, weights that did not change.
+    """
+    started = time.monotonic()
+    if config.resume is None:
+        outputs.choose_folder(config.output, "sd-train")  # a folder in use should not cost the loading first
+    source = open_source(config.data, config.password_file, config.image_source, config.memory_limit)
+    say(source.describe)
+    source.need_pictures()
+    found = sd_folder.find(config.model or (sd_folder.TINY if source.synthetic else sd_model.DEFAULT_MODEL))
+    config = _resolve(config, source, found)
+    pipeline = _load(config, found)
+    with _new_run(config) as run:
+        result = _train(config, source, found, pipeline.to(run.device), run)
+        result = dataclasses.replace(result, seconds=round(time.monotonic() - started, 1))
+        run.finish(dataclasses.asdict(result))
+        _say_result(result)
+    return result
+
+
+def _train(
+    config: SDTrainConfig, source: Source, found: Found, pipeline: StableDiffusionPipeline, run: Run
+) -> SDTrainResult:
+    objective = sd_model.Objective(pipeline)
+    rows = _training_rows(config, source, pipeline, run)
+    held_out, prompts = _held_out(config, source, pipeline, run)
+    start = weights_signature(pipeline.unet)
+    optimizer, schedule = _optimizer(config, pipeline.unet, len(rows))
+    unet, optimizer, schedule = run.prepare(pipeline.unet, optimizer, schedule)
+    if run.step == 0:
+        _evaluate(run, held_out, epoch=0)
+        _draw(config, run, pipeline, prompts, "before")
+
+    epoch_loss = math.nan
+    watch = LossWatch(rows.pictures.names)
+    sizes = {"batch_size": config.batch_size, "epochs": config.epochs, "micro_batch": config.micro_batch}
+    for batch in run.batches(rows, models=[unet], workers=config.workers, **sizes):
+        losses = objective(unet, batch)
+        watch.see(losses, batch["index"], run.step, run.steps)
+        total = (losses * batch["weight"]).sum()
+        run.descend(total, unet, optimizer, schedule, clip=config.optimizer.max_grad_norm)
+        if run.ends_epoch:
+            epoch_loss = run.epoch_loss()
+            _evaluate(run, held_out, epoch=run.epoch + 1, epoch_loss=epoch_loss)
+
+    if weights_signature(pipeline.unet) == start:
+        raise FsynthError(f"the weights did not change in {run.steps} steps; --lr {config.lr:g} does nothing")
+    _draw(config, run, pipeline, prompts, "after")  # in the same autocast as before
+    trained = run.unwrap(unet)
+    before, after = _validation_losses(run.folder) if run.is_main else (None, None)
+    return SDTrainResult(
+        folder=run.folder,
+        model=found.name,
+        synthetic=source.synthetic,
+        processes=run.world,
+        images=len(rows),
+        resolution=rows.pictures.resolution,
+        steps=run.steps,
+        trainable_parameters=sum(value.numel() for value in _trainable(trained)),
+        loss=epoch_loss,
+        validation_loss_before=before,
+        validation_loss=after,
+        reload_difference=_save(run.folder, trained.cpu(), found) if run.is_main else 0.0,
+    )
+
+
+def _evaluate(run: Run, held_out: HeldOut | None, **values: float) -> None:
+    if held_out is not None:
+        values["validation_loss"] = held_out.loss(run.accelerator)
+    run.log(**values)
+
+
+def _draw(
+    config: SDTrainConfig, run: Run, pipeline: StableDiffusionPipeline, prompts: list[str], when: str
+) -> None:
+    if run.is_main:
+        about = {
+            "when": when,
+            "size": config.resolution or 0,
+            "model": f"{config.model}, {when} {run.folder.name}",
+            "drawn": config.data is None or config.model == sd_folder.TINY,
+        }
+        draw_pictures(pipeline, prompts, run.folder / "samples", **about)
+
+
+# --------------------------------------------------------------------------------------------------
+# before the first step
+
+
+def _resolve(config: SDTrainConfig, source: Source, found: Found) -> SDTrainConfig:
+    """Every derived value, checked and said; run.yaml holds the result, so it repeats this very run."""
+    rows, wanted = len(source.train), config.n_images
+    if wanted is not None and wanted > rows:
+        raise ConfigError(
+            f"--n-images {wanted} is more than the {rows:,} rows of the training split; take at most {rows}"
+        )
+    if found.lora is not None:
+        raise ModelError(f"{found.lora} holds LoRA weights for {found.name}; train from that model instead")
+    images = wanted or rows
+    say(f"model: {found.name}" + ("" if config.model else " (choose another with --model)"))
+    say(f"pictures: {_drawn(wanted, rows, config.seed)}")
+    return dataclasses.replace(
+        config,
+        data=None if source.synthetic else source.root.resolve(),
+        password_file=config.password_file.resolve() if config.password_file else None,
+        model=found.name,
+        batch_size=_cut_batch(config.batch_size, images),
+        resolution=_choose_resolution(config.resolution, source, found),
+        lr=_choose_lr(config),
+    )
+
+
+def _drawn(wanted: int | None, rows: int, seed: int) -> str:
+    if wanted is None:
+        return f"all {rows:,} rows of the training split"
+    return f"{wanted:,} of the {rows:,} rows of the training split, drawn with --seed {seed}"
+
+
+def _cut_batch(batch_size: int, images: int) -> int:
+    if batch_size > images:
+        say(f"batch: --batch-size {batch_size} is more than the {images} pictures, cut to {images}")
+    return min(batch_size, images)
+
+
+def _choose_resolution(given: int | None, source: Source, found: Found) -> int:
+    native = sd_model.native_resolution(found)
+    resolution = given or native
+    sd_model.check_resolution(found, resolution)
+    width, height = Pictures(source.train, [0], resolution).image(0).size
+    reason = "--resolution" if given else "the model's own"
+    say(f"resolution: {resolution} px ({reason}), from pictures of {width}x{height}")
+    if width != height:
+        say(
+            "note: pictures are not square: shorter side resized, centre cropped, "
+            f"{1 - min(width, height) / max(width, height):.0%} of the first picture is cut off"
+        )
+    if min(width, height) < resolution:
+        say("note: enlarging the pictures adds no detail, only time; the model knows its own size best")
+    elif resolution != native:
+        say(f"note: the model was made for {native} px; expect it to need more steps at {resolution} px")
+    return resolution
+
+
+def _choose_lr(config: SDTrainConfig) -> float:
+    if config.lr is not None:
+        return config.lr
+    lr = LORA_LR if config.lora_rank else FULL_LR
+    say(f"learning rate: {lr:g}, the default for {'LoRA' if config.lora_rank else 'all weights'} (--lr)")
+    return lr
+
+
+def _load(config: SDTrainConfig, found: Found) -> StableDiffusionPipeline:
+    """Trainable weights are float32; only a frozen base may be half, in the precision of the launch."""
+    halves = {"fp16": torch.float16, "bf16": torch.bfloat16}
+    precision = resolve_precision(config.precision)
+    base = halves.get(precision, torch.float32) if config.lora_rank else torch.float32
+    pipeline = sd_model.load_pipeline(found, dtype=torch.float32, unet_dtype=base, device="cpu")
+    for part in (pipeline.vae, pipeline.text_encoder):
+        part.requires_grad_(False)
+    if config.lora_rank:
+        alpha = config.lora.alpha or config.lora_rank
+        sd_model.add_lora(pipeline.unet, config.lora_rank, alpha, seed_of(config.seed, "lora"))
+    trained = sum(value.numel() for value in _trainable(pipeline.unet))
+    total = sum(value.numel() for value in pipeline.unet.parameters())
+    how = f"LoRA of rank {config.lora_rank}, alpha {alpha:g}" if config.lora_rank else "the whole UNet"
+    say(f"training: {how}: {trained:,} of {total:,} parameters in float32, precision {precision}")
+    return pipeline
+
+
+def _new_run(config: SDTrainConfig) -> Run:
+    return Run(
+        "sd-train",
+        dump(config),
+        output=config.output,
+        seed=config.seed,
+        precision=config.precision,
+        checkpoint_every=config.checkpoint_every,
+        resume=config.resume,
+    )
+
+
+def _trainable(unet: UNet2DConditionModel) -> list[torch.nn.Parameter]:
+    return [value for value in unet.parameters() if value.requires_grad]
+
+
+def _optimizer(
+    config: SDTrainConfig, unet: UNet2DConditionModel, rows: int
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LambdaLR]:
+    """AdamW, and a learning rate that is constant after a linear warm-up counted in optimizer steps."""
+    optimizer = torch.optim.AdamW(_trainable(unet), lr=config.lr, weight_decay=config.optimizer.weight_decay)
+    per_epoch = -(-rows // config.batch_size)
+    steps = per_epoch * config.epochs
+    warmup = config.optimizer.warmup_steps
+    if warmup is None:
+        warmup = min(MOST_WARMUP, steps // 10)
+    say(
+        f"steps: {steps} (epochs {config.epochs} x {per_epoch}); {config.batch_size} pictures a step over "
+        f"all processes; learning rate {config.lr:g}, constant after {warmup} steps of warm-up"
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / (warmup + 1)))
+    return optimizer, schedule
+
+
+# --------------------------------------------------------------------------------------------------
+# rows
+
+
+def _training_rows(
+    config: SDTrainConfig, source: Source, pipeline: StableDiffusionPipeline, run: Run
+) -> TrainingRows:
+    chosen = choose_rows(len(source.train), config.n_images, config.seed)
+    pictures = Pictures(source.train, chosen, config.resolution or 0)
+    side = pictures.resolution // pipeline.vae_scale_factor
+    latent = (pipeline.vae.config.latent_channels, side, side)
+    draws = Draws(
+        seed=config.seed,
+        timesteps=pipeline.scheduler.config.num_train_timesteps,
+        latent=latent,
+        caption_dropout=config.objective.caption_dropout,
+    )
+    moments = None
+    if config.epochs > 1 and len(pictures) * 2 * math.prod(latent) * 4 <= MOMENTS_IN_MEMORY:
+        share = _share(config, run)
+        moments = encode(pictures, pipeline.vae, run.accelerator, share, config.workers, "encoding pictures")
+    _say_cut_captions(pictures, pipeline)
+    return TrainingRows(pictures, pipeline.tokenizer, draws, moments)
+
+
+def _say_cut_captions(pictures: Pictures, pipeline: StableDiffusionPipeline) -> None:
+    captions = list(dict.fromkeys(pictures.texts))
+    most = pipeline.tokenizer.model_max_length
+    lengths = [len(ids) for ids in pipeline.tokenizer(captions).input_ids]
+    cut = [caption for caption, length in zip(captions, lengths, strict=True) if length > most]
+    if cut:
+        say(
+            f"note: {len(cut)} of {len(captions)} captions are longer than the {most} tokens that the model "
+            f"reads and lose their end, first '{cut[0]}'"
+        )
+
+
+def _held_out(
+    config: SDTrainConfig, source: Source, pipeline: StableDiffusionPipeline, run: Run
+) -> tuple[HeldOut | None, list[str]]:
+    """The held-out rows that give the validation loss, and the prompts to draw. The run's seed does not
+    choose them: validation losses compare between runs."""
+    settings = config.validation
+    rows = choose_rows(len(source.test), min(settings.rows, len(source.test)), seed=0)
+    if not rows:
+        return None, []
+    pictures = Pictures(source.test, rows, config.resolution or 0)
+    share = _share(config, run)
+    title = "encoding held-out pictures"
+    moments = encode(pictures, pipeline.vae, run.accelerator, share, config.workers, title)
+    size = 4 * (config.micro_batch or share)  # without gradients, four rows fit where one did
+    held_out = HeldOut(pictures, moments, pipeline, settings.noise_levels, size)
+    return held_out, list(dict.fromkeys(pictures.texts))[: settings.pictures]
+
+
+def _share(config: SDTrainConfig, run: Run) -> int:
+    return -(-config.batch_size // run.world)
+
+
+# --------------------------------------------------------------------------------------------------
+# after the last step
+
+
+def _save(run_folder: Path, unet: UNet2DConditionModel, found: Found) -> float:
+    """Write RUN/model whole, load it again, and return how far the reloaded UNet's answer is off."""
+    staging, final = run_folder / ".model.part", run_folder / "model"
+    shutil.rmtree(staging, ignore_errors=True)
+    is_lora = hasattr(unet, "peft_config")
+    if is_lora:
+        sd_folder.save_lora(unet, found.name, staging)
+    else:
+        sd_folder.save_pipeline(unet, found, staging)
+    difference = sd_model.reload_difference(unet, staging)
+    if not difference <= RELOAD_TOLERANCE:  # also when it is not a number
+        raise ModelError(
+            f"the saved model, loaded again, answers differently by {difference:g} of its answers' spread; "
+            f"it is left in {staging}, the run is not finished"
+        )
+    shutil.rmtree(final, ignore_errors=True)  # of a run that was stopped just before it was finished
+    staging.rename(final)
+    return difference
+
+
+def _validation_losses(folder: Path) -> tuple[float | None, float | None]:
+    """The first and the last of the run, also when it was resumed in between."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    losses = [line["validation_loss"] for line in lines if "validation_loss" in line]
+    return (losses[0], losses[-1]) if losses else (None, None)
+
+
+def _say_result(result: SDTrainResult) -> None:
+    say(f"loss: {result.loss:.4f}, mean of the last epoch")
+    if result.validation_loss is not None and result.validation_loss_before is not None:
+        change = result.validation_loss / result.validation_loss_before - 1
+        say(
+            f"validation loss: {result.validation_loss_before:.5f} before, {result.validation_loss:.5f} "
+            f"after ({change:+.2%}), same held-out rows, noise and timesteps"
+        )
+    say(f"model: {result.folder / 'model'}; loaded again it answers the same")

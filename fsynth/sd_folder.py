@@ -1,0 +1,195 @@
+"""Stable Diffusion models as folders: what a model's name means, and folders that other tools load.
+
+A finished run's ``model/`` is either a whole pipeline in the layout of diffusers, or LoRA weights
+(pytorch_lora_weights.safetensors) beside fsynth.json, which names the base model they belong to.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsynth import hub
+from fsynth.errors import ModelError
+from fsynth.outputs import make_folder, write_json
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel
+
+TINY = "tiny"
+TINY_FOLDER = Path(__file__).parent / "assets" / "tiny-sd"
+INDEX, LORA_WEIGHTS, RECORD = "model_index.json", "pytorch_lora_weights.safetensors", "fsynth.json"
+KIND = "StableDiffusionPipeline"
+TRAINED, DROPPED = "unet", ("safety_checker", "feature_extractor")
+WAYS = "name tiny, a pipeline folder, a finished run, or owner/name of a Stable Diffusion 1.x/2.x model"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model on this disk.
+
+    Attributes:
+        name: how records name it on any later day: ``tiny``, a hub name or an absolute folder. For LoRA
+            weights: the base model's.
+        pipeline: the folder with model_index.json.
+        lora: the folder with LoRA weights for it, or None.
+    """
+
+    name: str
+    pipeline: Path
+    lora: Path | None = None
+
+    def config(self, part: str, file: str = "config.json") -> dict[str, Any]:
+        """The configuration of one part, e.g. ``unet``.
+
+        Raises:
+            ModelError: when it is missing or not JSON.
+        """
+        return _read_json(self.pipeline / part / file)
+
+
+def find(model: str | Path) -> Found:
+    """Find a model by name; a hub name is downloaded when it is not in the hub's cache.
+
+    Args:
+        model: ``tiny``, a pipeline folder, a run folder or its ``model/``, a hub name.
+
+    Raises:
+        ModelError: when there is no such model, or it is not a Stable Diffusion 1.x/2.x pipeline.
+    """
+    path = Path(model).expanduser()
+    if str(model) == TINY:
+        found = _find_tiny()
+    elif path.is_dir():
+        found = _find_in_folder(path)
+    elif path.exists():
+        raise ModelError(f"model {path} is a file, and single-file checkpoints are not read; {WAYS}")
+    else:
+        found = Found(str(model), _download(str(model)))
+    kind = _read_json(found.pipeline / INDEX).get("_class_name")
+    if kind != KIND:
+        raise ModelError(f"model {model} is a {kind}; only {KIND} (Stable Diffusion 1.x and 2.x) is trained")
+    return found
+
+
+def _find_tiny() -> Found:
+    if not (TINY_FOLDER / INDEX).is_file():
+        raise ModelError(
+            f"the shipped tiny pipeline is not in {TINY_FOLDER}; reinstall, or run scripts/train_assets.py"
+        )
+    return Found(TINY, TINY_FOLDER)
+
+
+def _find_in_folder(folder: Path) -> Found:
+    if (folder / "run.yaml").is_file():
+        if not (folder / "result.json").is_file():
+            raise ModelError(
+                f"{folder} is not a finished run (no result.json); finish it with --resume {folder}"
+            )
+        folder = folder / "model"
+    if (folder / INDEX).is_file():
+        return Found(str(folder.resolve()), folder)
+    if (folder / LORA_WEIGHTS).is_file():
+        return _find_base(folder)
+    raise ModelError(f"{folder} holds neither {INDEX} nor {LORA_WEIGHTS}; {WAYS}")
+
+
+def _find_base(lora: Path) -> Found:
+    if not (lora / RECORD).is_file():
+        raise ModelError(
+            f"{lora} holds LoRA weights but no {RECORD} that names their base model; name the base model, "
+            f"and {lora} with --lora"
+        )
+    base = find(_read_json(lora / RECORD)["base"])
+    return Found(base.name, base.pipeline, lora)
+
+
+def _download(name: str) -> Path:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise ModelError(f"unknown model '{name}': there is no such folder; {WAYS}")
+    from diffusers import DiffusionPipeline
+
+    with hub.without_waiting() as answers:
+        try:
+            return Path(DiffusionPipeline.download(name, safety_checker=None, feature_extractor=None))
+        except Exception as error:  # the hub's client's own, httpx's and the operating system's kinds
+            reason = _cause(error) if answers else "it cannot be reached"
+    raise ModelError(
+        f"unknown model '{name}': there is no such folder, and the hub gave nothing ({reason}); check the "
+        f"name and the network, or {WAYS}"
+    )
+
+
+def _cause(error: BaseException) -> str:
+    """Offline or absent: the first reason in the chain that the hub's client wraps."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"model file {path} cannot be read ({error.strerror}); {WAYS}") from None
+    except ValueError as error:
+        raise ModelError(f"model file {path} is not JSON ({error}); fetch the model again") from None
+
+
+# --------------------------------------------------------------------------------------------------
+# writing
+
+
+def save_pipeline(unet: UNet2DConditionModel, found: Found, folder: Path) -> None:
+    """Write a pipeline folder: the given UNet, and every other part as the found model's own files.
+
+    Copies, because a text encoder written by transformers 5 loads with random weights in transformers 4.
+    The safety checker is left out.
+    """
+    make_folder(folder)
+    unet.save_pretrained(folder / TRAINED)
+    index = _read_json(found.pipeline / INDEX)
+    for part in _parts(index):
+        _copy_part(found.pipeline / part, folder / part)
+    index |= dict.fromkeys(DROPPED, (None, None)) | {"requires_safety_checker": False}
+    write_json(folder / INDEX, {key: value for key, value in index.items() if key != "_name_or_path"})
+
+
+def _parts(index: dict[str, Any]) -> list[str]:
+    """Parts whose files to copy; a part that the index leaves out is ``[null, null]`` there."""
+    listed = [name for name, value in index.items() if isinstance(value, list) and value[0] is not None]
+    return [name for name in listed if name not in (TRAINED, *DROPPED)]
+
+
+def _copy_part(source: Path, target: Path) -> None:
+    make_folder(target)
+    weights = [path for path in source.iterdir() if path.suffix in (".safetensors", ".bin")]
+    plain = [path for path in weights if "." not in path.stem]  # model.fp16.safetensors is a variant
+    safe = [path for path in plain if path.suffix == ".safetensors"]
+    others = [path for path in source.iterdir() if path.suffix in (".json", ".txt", ".model")]
+    for path in [*others, *(safe or plain)]:
+        shutil.copyfile(path, target / path.name)
+
+
+def save_lora(unet: UNet2DConditionModel, base: str, folder: Path) -> None:
+    """Write the UNet's LoRA weights as ``pipe.load_lora_weights(folder)`` reads them, and fsynth.json.
+
+    The state dict is peft's own (a converted one loses convolutions), and the adapter's settings go into
+    the file's metadata: without them a loader takes alpha = rank.
+    """
+    from diffusers import StableDiffusionPipeline
+    from peft import get_peft_model_state_dict
+
+    make_folder(folder)
+    settings = unet.peft_config["default"]
+    StableDiffusionPipeline.save_lora_weights(
+        folder,
+        unet_lora_layers=get_peft_model_state_dict(unet),
+        unet_lora_adapter_metadata=settings.to_dict(),
+    )
+    write_json(folder / RECORD, {"base": base, "rank": settings.r, "alpha": settings.lora_alpha})

@@ -1,0 +1,256 @@
+"""Stable Diffusion 1.x and 2.x: loading, pictures to latents, captions to embeddings, LoRA.
+
+Training goes through the functions here and `fsynth.diffusion`; names and folders are `fsynth.sd_folder`'s.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from fsynth import diffusion, sd_folder
+from fsynth.errors import ConfigError, ModelError
+from fsynth.sd_folder import Found
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+DEFAULT_MODEL = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
+"""The attention projections, as the published Stable Diffusion LoRAs adapt them."""
+
+
+def load_pipeline(
+    model: str | Path | Found,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    unet_dtype: torch.dtype | None = None,
+) -> StableDiffusionPipeline:
+    """Load a pipeline in eval mode, with its LoRA weights where it has some, without safety checker.
+
+    Args:
+        model: ``tiny``, hub name, pipeline folder, run folder, or what `sd_folder.find` gave.
+        dtype: of all weights, whatever the files hold.
+        unet_dtype: another one for the UNet.
+
+    Raises:
+        ModelError: when the model is unknown, broken or no Stable Diffusion 1.x/2.x text-to-image model.
+    """
+    from diffusers import StableDiffusionPipeline
+
+    found = model if isinstance(model, Found) else sd_folder.find(model)
+    _quiet_bars()
+    try:
+        pipeline = StableDiffusionPipeline.from_pretrained(
+            found.pipeline,
+            dtype={"default": dtype, "unet": unet_dtype or dtype},
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+            local_files_only=True,
+        )
+        if found.lora is not None:
+            pipeline.load_lora_weights(found.lora, weight_name=sd_folder.LORA_WEIGHTS)
+    except Exception as error:  # loading raises whatever the reader of a broken file raises
+        raise ModelError(
+            f"model {found.lora or found.pipeline} does not load ({_first_line(error)})"
+        ) from None
+    _check_channels(pipeline, found)
+    for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
+        _align(part)
+    return pipeline.to(device)
+
+
+def _align(module: torch.nn.Module) -> None:
+    """Give weights memory of their own. Mapped from a file they start at odd addresses, which changes the
+    last digits of sums: the same weights from two files would answer differently."""
+    for value in module.parameters():
+        value.data = value.data.clone()
+
+
+def _quiet_bars() -> None:
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _check_channels(pipeline: StableDiffusionPipeline, found: Found) -> None:
+    given, latent = pipeline.unet.config.in_channels, pipeline.vae.config.latent_channels
+    if given != latent:
+        raise ModelError(
+            f"the UNet of {found.name} takes {given} channels, the latents have {latent}: an inpainting or "
+            "depth model; name a text-to-image model"
+        )
+
+
+# --------------------------------------------------------------------------------------------------
+# what a found model says about itself, before its weights are read
+
+
+def native_resolution(found: Found) -> int:
+    """The picture size in pixels that the UNet was made for."""
+    size = found.config("unet").get("sample_size", 64)
+    return (size if isinstance(size, int) else size[0]) * vae_factor(found)
+
+
+def vae_factor(found: Found) -> int:
+    """Pixels per latent along a side: 8 for Stable Diffusion."""
+    return 2 ** (len(found.config("vae")["block_out_channels"]) - 1)
+
+
+def check_resolution(found: Found, resolution: int) -> None:
+    """Refuse a picture size that the autoencoder cannot encode.
+
+    Raises:
+        ConfigError: with the two nearest sizes that it can.
+    """
+    factor = vae_factor(found)
+    if resolution % factor:
+        below = resolution // factor * factor
+        nearest = f"{below} or {below + factor}" if below else f"{factor}"
+        raise ConfigError(f"--resolution {resolution} is not a multiple of {factor}; take {nearest}")
+
+
+def training_schedule(pipeline: StableDiffusionPipeline) -> diffusion.NoiseSchedule:
+    """Signal and noise factors of the schedule that the pipeline's scheduler describes, on the CPU."""
+    from diffusers import DDPMScheduler
+
+    return diffusion.noise_schedule(DDPMScheduler.from_config(pipeline.scheduler.config).alphas_cumprod)
+
+
+# --------------------------------------------------------------------------------------------------
+# pictures and captions
+
+
+def posterior_moments(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
+    """Mean and standard deviation of each picture's latents.
+
+    Args:
+        pixels: (B, 3, H, W) RGB in [-1, 1].
+
+    Returns:
+        float32 (B, 2C, H/8, W/8): the C means, then the C standard deviations, unscaled.
+    """
+    with torch.no_grad():
+        posterior = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
+    return torch.cat([posterior.mean, posterior.std], dim=1).float()
+
+
+def latents_of(vae: AutoencoderKL, moments: Tensor, noise: Tensor) -> Tensor:
+    """Draw latents and scale them as the UNet expects: float32 (B, C, H/8, W/8).
+
+    Args:
+        moments: from `posterior_moments`.
+        noise: standard normal (B, C, H/8, W/8).
+    """
+    mean, deviation = moments.chunk(2, dim=1)
+    shift = getattr(vae.config, "shift_factor", None) or 0.0
+    return (mean + deviation * noise - shift) * vae.config.scaling_factor
+
+
+def token_ids(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:
+    """Padded and cut to the tokenizer's length: int64 (B, L)."""
+    settings = {"padding": "max_length", "truncation": True, "max_length": tokenizer.model_max_length}
+    return torch.tensor(tokenizer(list(captions), **settings).input_ids)
+
+
+def embeddings(text_encoder: CLIPTextModel, ids: Tensor) -> Tensor:
+    """What the UNet attends to: token ids (B, L) -> float32 (B, L, D)."""
+    with torch.no_grad():
+        return text_encoder(ids.to(text_encoder.device))[0].float()
+
+
+# --------------------------------------------------------------------------------------------------
+# LoRA, and the proof that what was written is what was trained
+
+
+def add_lora(unet: UNet2DConditionModel, rank: int, alpha: float, seed: int) -> None:
+    """Freeze the UNet and add trainable low-rank adapters to its attention (Hu et al. 2021).
+
+    The adapters are float32 whatever the UNet is: an AdamW step of 1e-4 does not move a bfloat16 weight.
+    They start at a function of ``seed`` and leave the UNet's output unchanged.
+    """
+    from diffusers.training_utils import cast_training_params
+    from peft import LoraConfig
+
+    unet.requires_grad_(False)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        unet.add_adapter(
+            LoraConfig(
+                r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=list(LORA_TARGETS)
+            )
+        )
+    cast_training_params(unet, dtype=torch.float32)
+
+
+def probe_output(unet: UNet2DConditionModel) -> Tensor:
+    """The UNet's answer to one fixed noisy input, to compare two copies of it: float32 (1, C, h, h)."""
+    side = 2 ** (len(unet.config.block_out_channels) + 1)  # small, and divisible at every level
+    width = unet.config.cross_attention_dim
+    shapes = {"sample": (1, unet.config.in_channels, side, side), "text": (1, 8, width)}
+    drawn = {
+        name: diffusion.draw_normal(shape, "probe", name).to(unet.device, unet.dtype)
+        for name, shape in shapes.items()
+    }
+    training = unet.training
+    with torch.no_grad():
+        answer = unet.eval()(drawn["sample"], 500, encoder_hidden_states=drawn["text"]).sample
+    unet.train(training)
+    return answer.float()
+
+
+def reload_difference(unet: UNet2DConditionModel, folder: Path) -> float:
+    """How far the UNet written to a folder answers from this one, over the spread of its answers: 0.
+
+    Where adapters are float32 on a base in half precision, both are rounded to it first: loaders do.
+
+    Args:
+        unet: on the CPU, without autocast or other wrappers.
+        folder: pipeline folder, or LoRA folder with its fsynth.json.
+    """
+    written = load_pipeline(folder, dtype=unet.dtype, device="cpu").unet
+    if unet.dtype != torch.float32:
+        unet, written = (
+            torch.nn.Module.to(copy.deepcopy(part), dtype=unet.dtype).float() for part in (unet, written)
+        )
+    mine = probe_output(unet)
+    return ((mine - probe_output(written)).abs().max() / mine.std()).item()
+
+
+class Objective:
+    """The per-row training loss of a pipeline's UNet. Everything but the UNet is frozen and float32."""
+
+    def __init__(self, pipeline: StableDiffusionPipeline) -> None:
+        self.vae, self.text_encoder = pipeline.vae, pipeline.text_encoder
+        self.schedule = training_schedule(pipeline).to(pipeline.device)
+        self.prediction_type = pipeline.scheduler.config.prediction_type
+
+    def __call__(self, unet: torch.nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        """Mean squared error of each row's prediction: float32 (B,).
+
+        Args:
+            unet: the pipeline's UNet, in whatever wrappers the launch put around it.
+            batch: entries of `sd_rows.TrainingRows`, stacked, on the device.
+        """
+        moments = batch["moments"] if "moments" in batch else posterior_moments(self.vae, batch["pixels"])
+        latents = latents_of(self.vae, moments, batch["posterior"])
+        drawn = (latents, batch["noise"], batch["timestep"])
+        noisy = diffusion.add_noise(self.schedule, *drawn)
+        text = embeddings(self.text_encoder, batch["tokens"])
+        kind = next(unet.parameters()).dtype  # of the frozen base; autocast, where it is on, decides itself
+        answer = unet(noisy.to(kind), batch["timestep"], text.to(kind)).sample
+        return diffusion.loss_per_row(answer, diffusion.target(self.schedule, self.prediction_type, *drawn))

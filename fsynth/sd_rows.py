@@ -1,0 +1,163 @@
+"""Rows of a data set as diffusion training takes them: pixels, token ids and keyed random draws.
+
+Noise, timesteps, posterior draws and caption dropout are functions of (seed, epoch, row), where row is the
+number in the benchmark's files: neither batch size nor process count nor a resume changes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fsynth import diffusion, sd_model
+from fsynth.errors import DataError, FsynthError
+
+if TYPE_CHECKING:
+    import datasets
+    from PIL import Image
+    from transformers import CLIPTokenizer
+
+    from fsynth.order import Pick
+
+FIXED = "validation"
+"""In place of a seed: held-out losses compare between epochs, runs and seeds."""
+
+
+class Pictures:
+    """Chosen rows of a data set, each as pixels of one size.
+
+    Args:
+        dataset: with the columns image, text, name and row.
+        chosen: positions in ``dataset``, from 0.
+        resolution: side in pixels.
+    """
+
+    def __init__(self, dataset: datasets.Dataset, chosen: Sequence[int], resolution: int) -> None:
+        self.dataset, self.chosen, self.resolution = dataset, list(chosen), resolution
+        words = dataset.select_columns(["text", "name", "row"])[self.chosen]
+        self.texts: list[str] = words["text"]
+        self.names: list[str] = words["name"]
+        self.rows: list[int] = words["row"]
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """float32 (3, resolution, resolution) RGB in [-1, 1]."""
+        return to_pixels(self.image(index), self.resolution)
+
+    def image(self, index: int) -> Image.Image:
+        """The picture as it is in the data set.
+
+        Raises:
+            DataError: when it cannot be read or decoded.
+        """
+        try:
+            return self.dataset[self.chosen[index]]["image"]
+        except FsynthError:
+            raise
+        except (OSError, ValueError, SyntaxError) as error:  # what picture decoders raise
+            first = str(error).splitlines()[0]
+            raise DataError(f"picture {self.names[index]} cannot be decoded ({first}); replace it") from None
+
+
+def to_pixels(image: Image.Image, resolution: int) -> Tensor:
+    """Shorter side to ``resolution`` (Lanczos, antialiased), centre crop: float32 (3, R, R) in [-1, 1]."""
+    from PIL import Image
+
+    side = min(image.size)
+    left, upper = (image.width - side) // 2, (image.height - side) // 2
+    square = image.convert("RGB").resize(
+        (resolution, resolution),
+        Image.Resampling.LANCZOS,
+        box=(left, upper, left + side, upper + side),
+    )
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1).float() / 127.5 - 1
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What random draws need to know.
+
+    Attributes:
+        seed: the run's.
+        timesteps: length of the noise schedule.
+        latent: shape (C, h, w) of one picture's latents.
+        caption_dropout: chance that a row is shown without its caption, for guidance at sampling time.
+    """
+
+    seed: int
+    timesteps: int
+    latent: tuple[int, int, int]
+    caption_dropout: float
+
+
+class TrainingRows:
+    """What a training step needs of each row; indexed with an `order.Pick`.
+
+    Items: row (number in the files), index (position here), tokens int64 (L,), timestep, noise and posterior
+    (C, h, w) standard normal, and moments (2C, h, w) where they are at hand, else pixels (3, R, R).
+    """
+
+    def __init__(
+        self, pictures: Pictures, tokenizer: CLIPTokenizer, draws: Draws, moments: Tensor | None = None
+    ) -> None:
+        self.pictures, self.draws, self.moments = pictures, draws, moments
+        self.tokens = _tokens_by_text(tokenizer, ["", *pictures.texts])
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, pick: Pick) -> dict[str, Any]:
+        row, draws = self.pictures.rows[pick.index], self.draws
+        key = (pick.epoch, row)
+        hidden = diffusion.draw_chance(draws.caption_dropout, draws.seed, "caption", *key)
+        return {
+            "row": row,
+            "index": pick.index,
+            "tokens": self.tokens["" if hidden else self.pictures.texts[pick.index]],
+            "timestep": diffusion.draw_timestep(draws.timesteps, draws.seed, "timestep", *key),
+            "noise": diffusion.draw_normal(draws.latent, draws.seed, "noise", *key),
+            "posterior": diffusion.draw_normal(draws.latent, draws.seed, "posterior", *key),
+            **self._picture(pick.index),
+        }
+
+    def _picture(self, index: int) -> dict[str, Tensor]:
+        if self.moments is None:
+            return {"pixels": self.pictures[index]}
+        return {"moments": self.moments[index]}
+
+
+def _tokens_by_text(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> dict[str, Tensor]:
+    distinct = list(dict.fromkeys(texts))
+    return dict(zip(distinct, sd_model.token_ids(tokenizer, distinct), strict=True))
+
+
+def held_out_batch(
+    pictures: Pictures, tokenizer: CLIPTokenizer, moments: Tensor, timesteps: int, draws: int
+) -> dict[str, Tensor]:
+    """Every held-out row ``draws`` times, with fixed noise and timesteps spread over all noise levels.
+
+    Args:
+        moments: (V, 2C, h, w) of the pictures.
+        timesteps: length of the noise schedule.
+
+    Returns:
+        the entries of `TrainingRows`, stacked: V x draws rows.
+    """
+    latent = (moments.shape[1] // 2, *moments.shape[2:])
+    tokens = _tokens_by_text(tokenizer, pictures.texts)
+    places = [(index, draw) for index in range(len(pictures)) for draw in range(draws)]
+    keys = [(FIXED, pictures.rows[index], draw) for index, draw in places]
+    return {
+        "tokens": torch.stack([tokens[pictures.texts[index]] for index, _ in places]),
+        "timestep": torch.tensor(diffusion.spread_timesteps(timesteps, len(places))),
+        "noise": torch.stack([diffusion.draw_normal(latent, "noise", *key) for key in keys]),
+        "posterior": torch.stack([diffusion.draw_normal(latent, "posterior", *key) for key in keys]),
+        "moments": moments[[index for index, _ in places]],
+    }

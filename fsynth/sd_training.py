@@ -1,0 +1,163 @@
+"""What stands around the loop of a Stable Diffusion training run: encoding, held-out losses, a watch.
+
+The accelerator comes from the caller; with several processes each takes its share, and all get the result.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from fsynth import outputs, samples, sampling, sd_model
+from fsynth.errors import FsynthError, ModelError
+from fsynth.keyed import seed_of
+from fsynth.sd_rows import Pictures, held_out_batch
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from diffusers import AutoencoderKL, StableDiffusionPipeline
+
+PICTURE_STEPS, PICTURE_GUIDANCE = 30, 7.5
+
+
+def encode(
+    pictures: Pictures,
+    vae: AutoencoderKL,
+    accelerator: Accelerator,
+    batch_size: int,
+    workers: int,
+    title: str,
+) -> Tensor:
+    """Posterior moments of all pictures, float32 (N, 2C, h, w) on the CPU of every process.
+
+    Args:
+        batch_size: pictures at a time in each process.
+        title: of the progress bar.
+
+    Raises:
+        ModelError: when some moments are not finite, with the pictures' names.
+    """
+    from tqdm.auto import tqdm
+
+    world, rank, last = accelerator.num_processes, accelerator.process_index, len(pictures) - 1
+    starts = range(rank * batch_size, len(pictures) + rank * batch_size, world * batch_size)
+    mine = [[min(start + place, last) for place in range(batch_size)] for start in starts]
+    loader = torch.utils.data.DataLoader(pictures, batch_sampler=mine, num_workers=workers)
+    bar = tqdm(loader, desc=title, unit="batch", disable=not accelerator.is_main_process)
+    parts = [accelerator.gather(sd_model.posterior_moments(vae, pixels)).cpu() for pixels in bar]
+    moments = torch.cat(parts)[: len(pictures)]
+    broken = (~moments.isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
+    if broken:
+        raise ModelError(f"the model's VAE makes no finite latents of {_named(pictures.names, broken)}")
+    return moments
+
+
+def _named(names: Sequence[str], indexes: Sequence[int]) -> str:
+    shown = ", ".join(names[index] for index in indexes[:3])
+    return shown if len(indexes) <= 3 else f"{shown} and {len(indexes) - 3} more"
+
+
+class LossWatch:
+    """Stops a run whose loss is not a number, with the names of the rows."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self._seen: list[tuple[Tensor, Tensor]] = []
+
+    def see(self, losses: Tensor, index: Tensor, step: int, steps: int) -> None:
+        """Take the losses (B,) of rows (B,) of a step, from 1; look at them some 500 times a run, no more:
+        a GPU waits for it.
+
+        Raises:
+            FsynthError: when some losses are not finite.
+        """
+        self._seen.append((losses.detach(), index))
+        if step % max(1, steps // 500) and step != steps:
+            return
+        values, rows = (torch.cat(parts).cpu() for parts in zip(*self._seen, strict=True))
+        self._seen.clear()
+        if broken := sorted(set(rows[~values.isfinite()].tolist())):
+            raise FsynthError(
+                f"the loss is not finite at step {step}: {_named(self.names, broken)}; lower --lr, or use "
+                "--precision no; the run is left without a model"
+            )
+
+
+class HeldOut:
+    """Losses and pictures of held-out rows: the same rows, noise, timesteps and seeds in every run.
+
+    Args:
+        pictures: the held-out rows.
+        moments: of the pictures (`encode`).
+        noise_levels: at how many timesteps a row is tried.
+        batch_size: rows at a time in each process.
+    """
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        moments: Tensor,
+        pipeline: StableDiffusionPipeline,
+        noise_levels: int,
+        batch_size: int,
+    ) -> None:
+        self.pipeline, self.size = pipeline, batch_size
+        self.objective = sd_model.Objective(pipeline)
+        timesteps = pipeline.scheduler.config.num_train_timesteps
+        self.batch = held_out_batch(pictures, pipeline.tokenizer, moments, timesteps, noise_levels)
+
+    @torch.no_grad()
+    def loss(self, accelerator: Accelerator) -> float:
+        """Mean over rows and noise levels.
+
+        Raises:
+            FsynthError: when it is not finite.
+        """
+        total, count = torch.zeros((), device=accelerator.device), len(self.batch["timestep"])
+        unet, step = self.pipeline.unet.eval(), accelerator.num_processes * self.size
+        for start in range(accelerator.process_index * self.size, count, step):
+            rows = slice(start, start + self.size)
+            part = {key: value[rows].to(accelerator.device) for key, value in self.batch.items()}
+            total += self.objective(unet, part).sum()  # the prepared unet is in autocast as it is in training
+        loss = accelerator.reduce(total, "sum").item() / count
+        if not math.isfinite(loss):
+            raise FsynthError(f"the validation loss is {loss}; lower --lr, or use --precision no")
+        return loss
+
+
+def draw_pictures(
+    pipeline: StableDiffusionPipeline,
+    prompts: Sequence[str],
+    folder: Path,
+    *,
+    when: str,
+    size: int,
+    model: str,
+    drawn: bool,
+) -> None:
+    """``<folder>/<when>-<n>.png`` of each prompt, and their rows in samples.jsonl. The seed of a picture
+    depends on its prompt alone, so pictures of before and after, and of other runs, compare. ``drawn``
+    tells a scorer that the model draws rather than photographs."""
+    if not prompts:
+        return
+    outputs.make_folder(folder)
+    pipeline.unet.eval()
+    wanted = [
+        samples.Wanted(f"{when}-{number}.png", text, 0, seed_of("sd-train", "picture", text))
+        for number, text in enumerate(prompts, start=1)
+    ]
+    settings = {"steps": PICTURE_STEPS, "guidance_scale": PICTURE_GUIDANCE, "size": size}
+    for row, picture in sampling.generate(pipeline, wanted, batch_size=len(wanted), **settings):
+        samples.write_picture(folder, row, picture, {"when": when, "model": model})
+    index = folder / samples.ROWS
+    kept = index.read_text(encoding="utf-8").splitlines() if index.exists() else []
+    lines = [json.dumps({**asdict(row), "when": when}) for row in wanted]
+    outputs.write_json(folder / samples.SHARED, {**settings, "model": model, "drawn": drawn})
+    outputs.write_text(index, "".join(f"{line}\n" for line in dict.fromkeys([*kept, *lines])))

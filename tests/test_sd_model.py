@@ -1,0 +1,248 @@
+"""Loading, encoding, LoRA and saving of Stable Diffusion, on small random pipelines made here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from fsynth import diffusion, sd_folder, sd_model
+from fsynth.errors import ConfigError, ModelError
+from scripts import tiny_models
+
+SENTENCES = ["the lady wore a blue dress", "the man wears a grey sweater"]
+SMALL = tiny_models.Sizes(latent=4, vae=(8, 8, 8, 16), unet=(16, 32), text=16, text_layers=1, tokens=16)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A pipeline folder with fp16 weights, as hubs hold them."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    tiny_models.save_pipeline(tiny_models.make_pipeline(SENTENCES, SMALL), folder)
+    return folder
+
+
+@pytest.fixture
+def pipeline(folder):
+    return sd_model.load_pipeline(folder, dtype=torch.float32, device="cpu")
+
+
+def _train_a_step(unet, lr=1e-2):
+    parameters = [value for value in unet.parameters() if value.requires_grad]
+    optimizer = torch.optim.SGD(parameters, lr=lr)
+    x, text = torch.randn(2, 4, 4, 4), torch.randn(2, 8, 16)
+    for _ in range(2):  # LoRA's second matrix starts at zero: the first step moves only that one
+        unet(x.to(unet.dtype), 10, text.to(unet.dtype)).sample.float().square().mean().backward()
+        optimizer.step()
+    return parameters
+
+
+# ------------------------------------------------------------------------------------------ finding
+
+
+def test_a_folder_is_found_by_its_absolute_name(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    assert sd_folder.find(folder.name).name == str(folder.resolve())
+
+
+def test_tiny_stays_tiny_in_records(folder, monkeypatch):
+    monkeypatch.setattr(sd_folder, "TINY_FOLDER", folder)
+    assert sd_folder.find("tiny") == sd_folder.Found("tiny", folder)
+
+
+def test_a_model_that_the_hub_cannot_give_is_one_line(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match=r"unknown model 'nobody/nothing'.*hub.*network") as error:
+        sd_folder.find("nobody/nothing")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "./runs/a/b", "/nowhere/at/all"])
+def test_a_name_that_no_hub_could_know_is_refused_without_asking_it(name):
+    with pytest.raises(ModelError, match=f"unknown model '{name}': there is no such folder"):
+        sd_folder.find(name)
+
+
+def test_files_unfinished_runs_and_other_folders_are_refused(tmp_path, folder):
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match="is a file"):
+        sd_folder.find(tmp_path / "model.safetensors")
+    (tmp_path / "run.yaml").write_text("")
+    with pytest.raises(ModelError, match="not a finished run"):
+        sd_folder.find(tmp_path)
+    with pytest.raises(ModelError, match="holds neither"):
+        sd_folder.find(folder / "unet")
+
+
+def test_another_kind_of_pipeline_is_refused(tmp_path):
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionXLPipeline"}')
+    with pytest.raises(ModelError, match="is a StableDiffusionXLPipeline; only"):
+        sd_folder.find(tmp_path)
+
+
+def test_a_broken_weight_file_is_one_line(folder, tmp_path):
+    broken = shutil.copytree(folder, tmp_path / "broken")
+    weights = broken / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(ModelError, match="broken does not load") as error:
+        sd_model.load_pipeline(broken, dtype=torch.float32, device="cpu")
+    assert "\n" not in str(error.value)
+
+
+def test_the_resolution_comes_from_the_model_and_must_fit_its_autoencoder(folder):
+    found = sd_folder.find(folder)
+    assert sd_model.native_resolution(found) == 32
+    sd_model.check_resolution(found, 40)
+    with pytest.raises(ConfigError, match="44 is not a multiple of 8; take 40 or 48"):
+        sd_model.check_resolution(found, 44)
+
+
+def test_every_part_has_the_dtype_that_was_asked_for(folder):
+    pipeline = sd_model.load_pipeline(folder, dtype=torch.float32, unet_dtype=torch.bfloat16, device="cpu")
+    parts = {name: getattr(pipeline, name).dtype for name in ("unet", "vae", "text_encoder")}
+    assert parts == {"unet": torch.bfloat16, "vae": torch.float32, "text_encoder": torch.float32}
+
+
+# ------------------------------------------------------------------------------------------ encoding
+
+
+def test_latents_are_the_scaled_posterior_of_the_autoencoder(pipeline):
+    vae = pipeline.vae
+    vae.register_to_config(scaling_factor=0.3, shift_factor=0.1)
+    pixels = torch.rand(2, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        posterior = vae.encode(pixels).latent_dist
+    expected = (posterior.sample(torch.Generator().manual_seed(5)) - 0.1) * 0.3
+    noise = torch.randn(posterior.mean.shape, generator=torch.Generator().manual_seed(5))
+    ours = sd_model.latents_of(vae, sd_model.posterior_moments(vae, pixels), noise)
+    torch.testing.assert_close(ours, expected)
+
+
+def test_captions_are_embedded_as_the_pipeline_embeds_them(pipeline):
+    captions = ["the lady wore a zebra", "", "a " * 100]
+    ids = sd_model.token_ids(pipeline.tokenizer, captions)
+    expected, _ = pipeline.encode_prompt(captions, "cpu", 1, False)
+    assert ids.shape == (3, 16)
+    torch.testing.assert_close(sd_model.embeddings(pipeline.text_encoder, ids), expected)
+
+
+def test_words_never_seen_are_spelt_not_dropped(pipeline):
+    ids = sd_model.token_ids(pipeline.tokenizer, ["zebra", "zebrü", "日本"])
+    assert len({tuple(row.tolist()) for row in ids}) == 3
+    assert pipeline.tokenizer.decode(ids[0], skip_special_tokens=True).strip() == "zebra"
+
+
+def test_the_training_schedule_is_the_schedulers(pipeline):
+    schedule = sd_model.training_schedule(pipeline)
+    torch.testing.assert_close(schedule.signal.square(), pipeline.scheduler.alphas_cumprod)
+
+
+# ------------------------------------------------------------------------------------------ LoRA
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_adapters_are_float32_on_any_base_and_all_receive_gradients(folder, dtype):
+    pipeline = sd_model.load_pipeline(folder, dtype=torch.float32, unet_dtype=dtype, device="cpu")
+    unet = pipeline.unet
+    before = sd_model.probe_output(unet)
+    sd_model.add_lora(unet, rank=2, alpha=4, seed=1)
+    assert torch.equal(sd_model.probe_output(unet), before), "fresh adapters change nothing"
+    trainable = _train_a_step(unet)
+    assert {value.dtype for value in trainable} == {torch.float32}
+    assert all(value.grad is not None and value.grad.abs().sum() > 0 for value in trainable)
+    assert not torch.equal(sd_model.probe_output(unet), before)
+
+
+def test_adapters_start_at_a_function_of_the_seed(folder):
+    starts = []
+    for seed in (1, 1, 2):
+        unet = sd_model.load_pipeline(folder, dtype=torch.float32, device="cpu").unet
+        sd_model.add_lora(unet, rank=2, alpha=2, seed=seed)
+        starts.append(torch.cat([v.detach().flatten() for v in unet.parameters() if v.requires_grad]))
+    assert torch.equal(starts[0], starts[1])
+    assert not torch.equal(starts[0], starts[2])
+
+
+def test_saved_lora_weights_give_the_same_unet_in_diffusers_with_their_alpha(pipeline, folder, tmp_path):
+    from diffusers import StableDiffusionPipeline
+
+    sd_model.add_lora(pipeline.unet, rank=2, alpha=8, seed=0)
+    _train_a_step(pipeline.unet)
+    sd_folder.save_lora(pipeline.unet, str(folder), tmp_path)
+    other = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
+    other.load_lora_weights(tmp_path)
+    torch.testing.assert_close(sd_model.probe_output(other.unet), sd_model.probe_output(pipeline.unet))
+    assert sd_model.reload_difference(pipeline.unet, tmp_path) == 0
+    assert json.loads((tmp_path / "fsynth.json").read_text()) == {
+        "base": str(folder),
+        "rank": 2,
+        "alpha": 8,
+    }
+
+
+def test_the_reload_check_sees_a_lost_alpha(pipeline, folder, tmp_path):
+    from diffusers import StableDiffusionPipeline
+    from peft import get_peft_model_state_dict
+
+    sd_model.add_lora(pipeline.unet, rank=2, alpha=8, seed=0)
+    _train_a_step(pipeline.unet)
+    sd_folder.save_lora(pipeline.unet, str(folder), tmp_path)
+    bare = get_peft_model_state_dict(pipeline.unet)
+    StableDiffusionPipeline.save_lora_weights(tmp_path, unet_lora_layers=bare)
+    assert sd_model.reload_difference(pipeline.unet, tmp_path) > 1e-5
+
+
+def test_lora_weights_without_a_record_ask_for_their_base(pipeline, folder, tmp_path):
+    sd_model.add_lora(pipeline.unet, rank=2, alpha=2, seed=0)
+    sd_folder.save_lora(pipeline.unet, str(folder), tmp_path)
+    (tmp_path / "fsynth.json").unlink()
+    with pytest.raises(ModelError, match="--lora"):
+        sd_folder.find(tmp_path)
+
+
+# ------------------------------------------------------------------------------------------ pipelines
+
+
+def test_a_saved_pipeline_loads_in_diffusers_and_keeps_the_text_encoders_own_files(
+    pipeline, folder, tmp_path
+):
+    from diffusers import StableDiffusionPipeline
+
+    _train_a_step(pipeline.unet)
+    sd_folder.save_pipeline(pipeline.unet, sd_folder.find(folder), tmp_path)
+    other = StableDiffusionPipeline.from_pretrained(tmp_path, dtype=torch.float32)
+    torch.testing.assert_close(sd_model.probe_output(other.unet), sd_model.probe_output(pipeline.unet))
+    assert sd_model.reload_difference(pipeline.unet, tmp_path) == 0
+    for file in ("config.json", "model.safetensors"):
+        original = (folder / "text_encoder" / file).read_bytes()
+        assert (tmp_path / "text_encoder" / file).read_bytes() == original
+    latents = torch.randn(1, 4, 4, 4)
+    picture = other("a dress", num_inference_steps=2, latents=latents, output_type="np").images
+    assert picture.shape == (1, 32, 32, 3)
+
+
+def test_variants_and_the_safety_checker_stay_behind(pipeline, folder, tmp_path):
+    original = shutil.copytree(folder, tmp_path / "original")
+    for name in ("model.fp16.safetensors", "pytorch_model.bin"):
+        (original / "text_encoder" / name).write_bytes(b"another format")
+    index = json.loads((original / "model_index.json").read_text())
+    index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+    index["feature_extractor"] = ["transformers", "CLIPFeatureExtractor"]  # gone from transformers 5
+    (original / "model_index.json").write_text(json.dumps(index))
+    sd_folder.save_pipeline(pipeline.unet, sd_folder.find(original), tmp_path / "saved")
+    kept = {path.name for path in (tmp_path / "saved" / "text_encoder").iterdir()}
+    assert kept == {"config.json", "model.safetensors"}
+    assert sd_model.reload_difference(pipeline.unet, tmp_path / "saved") == 0
+
+
+def test_the_shipped_shapes_fit_the_package():
+    """At most 14 MB in fp16, 128 px pictures, the longest caption of the benchmark (25 tokens) fits."""
+    pipeline = tiny_models.make_pipeline(SENTENCES)
+    parts = [pipeline.unet, pipeline.vae, pipeline.text_encoder]
+    weights = sum(value.numel() for part in parts for value in part.parameters())
+    assert 2 * weights < 14e6
+    assert pipeline.unet.config.sample_size * pipeline.vae_scale_factor == 128
+    assert pipeline.tokenizer.model_max_length >= 25 + 8
+    assert pipeline.scheduler.config.prediction_type in diffusion.PREDICTION_TYPES
