@@ -1,0 +1,61 @@
+"""`fsynth score` on folders of pictures."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fsynth import cli, features, probe_model, samples
+
+
+@pytest.fixture
+def judges(tmp_path_factory, monkeypatch):
+    torch.manual_seed(0)
+    folder = probe_model.save_probe(probe_model.Probe(), tmp_path_factory.mktemp("probe"), {"version": "3"})
+    judge = features.probe(folder)
+    monkeypatch.setattr(features, "probe", lambda device: judge)
+    monkeypatch.setattr(features, "inception", lambda weights, device: pytest.fail("Inception was asked for"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    shared = {"model": "tiny", "drawn": True}
+    rows = samples.plan(["a", "b", "c"], per_prompt=4)
+    rng = np.random.default_rng(0)
+    for row in rows:
+        samples.write_picture(tmp_path, row, rng.integers(0, 255, (40, 40, 3), dtype=np.uint8), shared)
+    samples.write_records(tmp_path, rows, shared)
+    return tmp_path
+
+
+def test_a_samples_folder_is_scored_by_the_judge_its_record_asks_for(judges, folder, capsys):
+    assert cli.run(["score", str(folder), "--metrics", "is", "--splits", "3", "--seed", "1"]) == 0
+    out, talk = capsys.readouterr()
+    assert out.strip() == str(folder)
+    assert "12 pictures" in talk and "made by tiny, which learnt from drawn data" in talk
+    assert "not a score" in talk and "3 splits, seed 1" in talk and "fsynth-probe (3, 19 garment" in talk
+    record = json.loads((folder / "scores.json").read_text())
+    assert record["is"]["splits"] == 3 and record["pictures"] == 12
+
+
+def test_pictures_from_elsewhere_are_taken_as_photographs_unless_told(judges, tmp_path, capsys):
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
+    with pytest.raises(pytest.fail.Exception, match="Inception was asked for"):
+        cli.run(["score", str(tmp_path)])
+    assert cli.run(["score", str(tmp_path), "--extractor", "probe"]) == 0
+    assert "taken as photographs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["{folder}", "--metrics", "fid"], "--metrics fid: no such score; there are: is (Inception Score)"),
+        (["{folder}/nowhere"], "nowhere is not a folder"),
+    ],
+)
+def test_bad_input_is_one_line(judges, folder, capsys, arguments, says):
+    assert cli.run(["score", *[text.format(folder=folder) for text in arguments]]) == 1
+    assert says in capsys.readouterr().err.splitlines()[-1]
+    assert not (folder / "scores.json").exists()
