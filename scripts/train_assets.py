@@ -1,0 +1,464 @@
+"""Train the tiny models that ship inside the package, on drawn pictures, on a CPU.
+
+    python scripts/train_assets.py probe            # the judge and feature extractor; then again with --go-on
+    python scripts/train_assets.py clip             # the warm tiny CLIP
+    python scripts/train_assets.py vae unet         # the tiny Stable Diffusion
+    python scripts/train_assets.py probe clip vae unet --minutes 20
+
+Each part trains for --minutes or until its --epochs are over, whichever comes first, on an archive drawn
+with its own seed (the default synthetic archive stays unseen), and writes weights and a record of seed,
+settings and held-out results to fsynth/assets/. `unet` goes on from what is there, `probe` with --go-on;
+the others start anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+import tiny_models  # noqa: E402
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
+from tqdm.auto import tqdm  # noqa: E402
+
+import fsynth  # noqa: E402
+from fsynth import clip_tiny, contrastive, probe_model  # noqa: E402
+from fsynth.data import synthetic  # noqa: E402
+from fsynth.data.figure import DRAWING_VERSION  # noqa: E402
+from fsynth.data.labels import LABELS  # noqa: E402
+from fsynth.outputs import write_json  # noqa: E402
+
+TINY_CLIP = ROOT / "fsynth" / "assets" / "tiny-clip"
+TINY_SD = ROOT / "fsynth" / "assets" / "tiny-sd"
+SEED = 4711  # not the default archive's
+BALANCE = 1.0  # equal categories: at the benchmark's frequencies a jersey is too rare to be learnt
+
+
+@dataclass
+class Pictures:
+    """Rows in memory: pixels (N, 3, 128, 128) uint8, label indices by column (N,), sentences."""
+
+    pixels: Tensor
+    labels: dict[str, Tensor]
+    texts: list[str]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def batches(self, size: int, epoch: int) -> Iterator[Tensor]:
+        """Shuffled row numbers; a short last batch is left out."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(epoch))
+        return iter(order[: len(self) // size * size].split(size))
+
+    def signed(self, rows: Tensor) -> Tensor:
+        """Pictures as the models take them: (B, 3, 128, 128) float in [-1, 1]."""
+        return self.pixels[rows].float() / 127.5 - 1
+
+
+def read_pictures(rows: int, work: Path) -> tuple[Pictures, Pictures]:
+    """Train and held-out pictures of an archive drawn for this purpose."""
+    root = work / f"archive-{rows}-balance-{BALANCE:g}-drawing-{DRAWING_VERSION}"
+    if not root.exists():
+        synthetic.make_archive(root, rows=rows, seed=SEED, balance=BALANCE)
+    data = fsynth.load_dataset(root, password_file=root / "password.txt")
+    return _in_memory(data["train"]), _in_memory(data["test"])
+
+
+def _in_memory(rows: object) -> Pictures:
+    import numpy
+
+    pixels = torch.empty((len(rows), 3, 128, 128), dtype=torch.uint8)
+    for place in tqdm(range(len(rows)), desc="reading pictures"):
+        pixels[place] = torch.from_numpy(numpy.array(rows[place]["image"])).permute(2, 0, 1)
+    columns = {name: torch.tensor(rows[name][:]) for name in ("gender", "sleeve", "category", "color")}
+    return Pictures(pixels, columns, list(rows["text"]))
+
+
+class Clock:
+    """Progress through --minutes or a number of steps, and the learning rate that belongs to it."""
+
+    def __init__(self, minutes: float, steps: int) -> None:
+        self.start, self.seconds, self.steps, self.step = time.monotonic(), 60 * minutes, steps, 0
+
+    def share(self) -> float:
+        """How much of the run is over, 0 to 1."""
+        return min(1.0, max((time.monotonic() - self.start) / self.seconds, self.step / self.steps))
+
+    def rate(self, peak: float, warm_up: int = 100) -> float:
+        """Linear warm-up, then a cosine to 2 % of the peak."""
+        self.step += 1
+        return (
+            peak
+            * min(1.0, self.step / warm_up)
+            * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.share())))
+        )
+
+
+# ---------------------------------------------------------------------------------------------- probe
+
+
+def train_probe(
+    train: Pictures, held_out: Pictures, minutes: float, epochs: int, go_on: bool = False
+) -> None:
+    """Cross-entropy over four heads; shifts, blur and tone changes, as generated pictures have them."""
+    stages: list[object] = []
+    probe, peak, blurred = probe_model.Probe(), 3e-3, 0.3
+    if go_on:  # sharpen what is there: less blur, smaller steps
+        probe, record = probe_model.load_probe()
+        probe.requires_grad_(True).train()
+        stages, peak, blurred = record["training"], 1e-3, 0.05
+    optimizer = torch.optim.AdamW(probe.parameters(), lr=0.0, weight_decay=0.02)
+    clock = Clock(minutes, epochs * (len(train) // 64))
+    epoch = 0
+    while clock.share() < 1:
+        for rows in tqdm(list(train.batches(64, epoch)), desc=f"probe, epoch {epoch + 1}"):
+            optimizer.param_groups[0]["lr"] = clock.rate(peak)
+            _, logits = probe(_shaken(train.signed(rows), blurred))
+            loss = _probe_loss(logits, {name: values[rows] for name, values in train.labels.items()})
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if clock.share() >= 1:
+                break
+        epoch += 1
+        print(f"epoch {epoch}: loss {loss.item():.3f}", _overall(probe_accuracy(probe, held_out)), flush=True)
+    record = {
+        "version": 1,
+        "accuracy": probe_accuracy(probe, held_out),
+        "held_out_rows": len(held_out),
+        "training": [
+            *stages,
+            _training(train, epochs=epoch, batch_size=64, lr=peak, blurred=blurred, minutes=_minutes(clock)),
+        ],
+    }
+    probe_model.save_probe(probe, probe_model.ASSET, record)
+
+
+def _probe_loss(logits: dict[str, Tensor], labels: dict[str, Tensor]) -> Tensor:
+    # rows whose sentence does not state the sleeve carry a code past the head's classes
+    losses = []
+    for name, values in logits.items():
+        target = torch.where(labels[name] < values.shape[1], labels[name], -100)
+        losses.append(functional.cross_entropy(values, target, ignore_index=-100, label_smoothing=0.02))
+    return torch.stack(losses).sum()
+
+
+def _shaken(pictures: Tensor, blurred: float) -> Tensor:
+    """Shift by up to 6 pixels, mirror half of them, blur some, change brightness by up to 4 %."""
+    shift = torch.randint(-6, 7, (2,)).tolist()
+    pictures = torch.roll(functional.pad(pictures, (6,) * 4, mode="replicate"), shift, (2, 3))[
+        ..., 6:-6, 6:-6
+    ]
+    if torch.rand(()) < 0.5:
+        pictures = pictures.flip(3)
+    if torch.rand(()) < blurred:
+        pictures = functional.interpolate(functional.avg_pool2d(pictures, 2), scale_factor=2, mode="bilinear")
+    gain = 1 + 0.04 * (2 * torch.rand(len(pictures), 1, 1, 1) - 1)
+    return (pictures * gain + 0.03 * torch.randn_like(pictures)).clamp(-1, 1)
+
+
+@torch.no_grad()
+def probe_accuracy(probe: nn.Module, pictures: Pictures) -> dict[str, dict[str, float]]:
+    """Share of held-out pictures read rightly: by head, overall and for every class that occurs."""
+    probe.eval()
+    rows = torch.arange(len(pictures)).split(256)
+    found = [probe(pictures.signed(part))[1] for part in rows]
+    probe.train()
+    return {
+        name: _by_class(torch.cat([f[name] for f in found]), pictures.labels[name], name) for name in found[0]
+    }
+
+
+def _by_class(logits: Tensor, labels: Tensor, head: str) -> dict[str, float]:
+    known = labels < logits.shape[1]
+    right = (logits.argmax(1) == labels)[known].double()
+    labels = labels[known]
+    classes = {
+        name: round(right[labels == index].mean().item(), 4)
+        for index, name in enumerate(probe_model.HEADS[head])
+        if (labels == index).any()
+    }
+    return {"overall": round(right.mean().item(), 4), **classes}
+
+
+def _overall(accuracy: dict[str, dict[str, float]]) -> dict[str, float]:
+    return {name: values["overall"] for name, values in accuracy.items()}
+
+
+def _training(train: Pictures, **settings: float) -> dict[str, object]:
+    return {
+        "rows": len(train),
+        "archive_seed": SEED,
+        "balance": BALANCE,
+        "drawing": DRAWING_VERSION,
+        "torch": torch.__version__,
+        **settings,
+    }
+
+
+def _minutes(clock: Clock) -> float:
+    return round((time.monotonic() - clock.start) / 60, 1)
+
+
+# ----------------------------------------------------------------------------------------------- CLIP
+
+
+def train_clip(train: Pictures, held_out: Pictures, minutes: float, epochs: int) -> None:
+    """Contrastive on plain captions, colour and garment only: the benchmark's sentences are left to learn."""
+    plain = [_plain(train, row) for row in range(len(train))]
+    with tempfile.TemporaryDirectory() as folder:
+        model = clip_tiny.create_tiny(Path(folder) / "new", [*train.texts, *plain])
+        network = model.network.train()
+        tokens = model.tokenizer(plain)
+        optimizer = contrastive.make_optimizer(network, 0.0, 0.1)
+        clock = Clock(minutes, epochs * (len(train) // 64))
+        epoch = 0
+        while clock.share() < 1:
+            for rows in tqdm(list(train.batches(64, epoch)), desc=f"clip, epoch {epoch + 1}"):
+                rate = clock.rate(1e-3)
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                pictures, sentences, scale = network(_normalised(model, train.signed(rows)), tokens[rows])
+                loss = contrastive.contrastive_loss(
+                    pictures, sentences, scale, torch.full((len(rows),), 1 / len(rows))
+                )
+                optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+                optimizer.step()
+                contrastive.keep_scale(network)
+                if clock.share() >= 1:
+                    break
+            epoch += 1
+            print(f"epoch {epoch}: loss {loss.item():.3f}", zero_shot(model, held_out), flush=True)
+        network.eval()
+        shutil.rmtree(TINY_CLIP, ignore_errors=True)
+        model.save(TINY_CLIP, half=True)
+    settings = _training(train, epochs=epoch, batch_size=64, lr=1e-3, minutes=_minutes(clock))
+    about = {"name": "fsynth-tiny-clip", "version": 1, "captions": "a photo of a COLOUR CATEGORY"}
+    accuracy = {"zero_shot": zero_shot(model, held_out), "held_out_rows": len(held_out)}
+    write_json(TINY_CLIP / "fsynth.json", {**about, **accuracy, "training": settings})
+
+
+def _plain(pictures: Pictures, row: int) -> str:
+    words = [LABELS[name][int(pictures.labels[name][row])] for name in ("color", "category")]
+    return "a photo of a " + " ".join(words)
+
+
+def _normalised(model: object, pictures: Tensor) -> Tensor:
+    mean, deviation = (torch.tensor(model.preprocessing[key]).view(3, 1, 1) for key in ("mean", "std"))
+    return ((pictures + 1) / 2 - mean) / deviation
+
+
+@torch.no_grad()
+def zero_shot(model: object, pictures: Pictures) -> dict[str, float]:
+    """Share of held-out pictures nearest to the right one of "a photo of a NAME", by column."""
+    network = model.network.eval()
+    parts = torch.arange(len(pictures)).split(256)
+    seen = torch.cat(
+        [network.encode_image(_normalised(model, pictures.signed(part)), normalize=True) for part in parts]
+    )
+    result = {}
+    for name in ("category", "color"):
+        texts = model.tokenizer([f"a photo of a {word}" for word in LABELS[name]])
+        found = (seen @ network.encode_text(texts, normalize=True).T).argmax(1)
+        result[name] = round((found == pictures.labels[name]).double().mean().item(), 4)
+    network.train()
+    return result
+
+
+# ------------------------------------------------------------------------------------- Stable Diffusion
+
+
+def train_vae(train: Pictures, held_out: Pictures, minutes: float, epochs: int) -> None:
+    """Autoencoder on 64 px crops, then on whole pictures: L1 + squared error + edges + a small KL."""
+    pipeline = tiny_models.make_pipeline(train.texts)
+    vae = pipeline.vae
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=0.0, weight_decay=0.0)
+    clock = Clock(minutes, epochs * (len(train) // 8))
+    epoch = 0
+    while clock.share() < 1:
+        for rows in tqdm(list(train.batches(8, epoch)), desc=f"vae, epoch {epoch + 1}"):
+            optimizer.param_groups[0]["lr"] = clock.rate(2e-3)
+            # crops are cheap, but their group norms see other statistics than whole pictures do
+            whole = clock.share() > 0.5
+            pictures = train.signed(rows[:4]) if whole else _crop(train.signed(rows), 64)
+            posterior = vae.encode(pictures).latent_dist
+            loss = _vae_loss(vae.decode(posterior.sample()).sample, pictures) + 1e-6 * posterior.kl().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+            optimizer.step()
+            if clock.share() >= 1:
+                break
+        epoch += 1
+        print(f"epoch {epoch}: loss {loss.item():.4f}", reconstruction(vae, held_out), flush=True)
+    latents = _moments(vae, train, 1024)[0]
+    vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
+    tiny_models.save_pipeline(pipeline, TINY_SD)
+    settings = _training(train, epochs=epoch, batch_size=8, crop=64, lr=2e-3, minutes=_minutes(clock))
+    _record_sd(
+        {"vae": {**reconstruction(vae, held_out), "held_out_rows": len(held_out), "training": settings}}
+    )
+
+
+def _crop(pictures: Tensor, side: int) -> Tensor:
+    top, left = torch.randint(0, pictures.shape[2] - side + 1, (2,)).tolist()
+    return pictures[:, :, top : top + side, left : left + side]
+
+
+def _vae_loss(made: Tensor, real: Tensor) -> Tensor:
+    edges = sum(functional.l1_loss(made.diff(dim=d), real.diff(dim=d)) for d in (2, 3))
+    return functional.l1_loss(made, real) + functional.mse_loss(made, real) + 0.5 * edges
+
+
+@torch.no_grad()
+def reconstruction(vae: nn.Module, pictures: Pictures) -> dict[str, float]:
+    """Held-out reconstructions: mean error in grey levels, share of colours that the probe still reads."""
+    probe, _ = probe_model.load_probe()
+    error, right, seen = 0.0, 0, 0
+    for rows in torch.arange(min(512, len(pictures))).split(64):
+        real = pictures.signed(rows)
+        made = vae.decode(vae.encode(real).latent_dist.mode()).sample.clamp(-1, 1)
+        error += (made - real).abs().mean().item() * 127.5 * len(rows)
+        right += (probe(made)[1]["color"].argmax(1) == pictures.labels["color"][rows]).sum().item()
+        seen += len(rows)
+    return {"grey_levels": round(error / seen, 2), "color_probe": round(right / seen, 4)}
+
+
+@torch.no_grad()
+def _moments(vae: nn.Module, pictures: Pictures, rows: int | None = None) -> tuple[Tensor, Tensor]:
+    """Posterior mean and standard deviation of the latents, (N, 4, 16, 16) each."""
+    parts = torch.arange(rows or len(pictures)).split(64)
+    found = [vae.encode(pictures.signed(part)).latent_dist for part in tqdm(parts, desc="latents")]
+    return torch.cat([d.mean for d in found]), torch.cat([d.std for d in found])
+
+
+def train_unet(train: Pictures, held_out: Pictures, minutes: float, epochs: int) -> None:
+    """Noise prediction, UNet and text encoder together, caption dropout 10 %, averaged weights saved."""
+    from diffusers import StableDiffusionPipeline
+    from diffusers.training_utils import EMAModel
+
+    pipeline = StableDiffusionPipeline.from_pretrained(TINY_SD, dtype=torch.float32)
+    unet, text_encoder, scheduler = pipeline.unet.train(), pipeline.text_encoder.train(), pipeline.scheduler
+    scale = pipeline.vae.config.scaling_factor
+    means, deviations = _moments(pipeline.vae, train)
+    tokens = _tokens(pipeline, train.texts)
+    empty = _tokens(pipeline, [""])
+    parameters = [*unet.parameters(), *text_encoder.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=0.01)
+    average = EMAModel(parameters, decay=0.999)
+    clock = Clock(minutes, epochs * (len(train) // 64))
+    epoch = 0
+    while clock.share() < 1:
+        losses = []
+        for rows in tqdm(list(train.batches(64, epoch)), desc=f"unet, epoch {epoch + 1}"):
+            optimizer.param_groups[0]["lr"] = clock.rate(1e-3)
+            latents = scale * (means[rows] + deviations[rows] * torch.randn_like(means[rows]))
+            timesteps = torch.randint(0, 1000, (len(rows),))
+            noise = torch.randn_like(latents)
+            ids = torch.where(torch.rand(len(rows), 1) < 0.1, empty, tokens[rows])
+            noisy = scheduler.add_noise(latents, noise, timesteps)
+            made = unet(noisy, timesteps, text_encoder(ids).last_hidden_state).sample
+            loss = functional.mse_loss(made, noise)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            average.step(parameters)
+            losses.append(loss.item())
+            if clock.share() >= 1:
+                break
+        epoch += 1
+        print(f"epoch {epoch}: loss {sum(losses) / len(losses):.4f}, step {clock.step}", flush=True)
+        if epoch % 5 == 0 or clock.share() >= 1:
+            settings = _training(train, epochs=epoch, batch_size=64, lr=1e-3, minutes=_minutes(clock))
+            _save_average(pipeline, parameters, average, held_out, {**settings, "steps": clock.step})
+
+
+def _save_average(
+    pipeline: object, parameters: list, average: object, held_out: Pictures, settings: dict
+) -> None:
+    average.store(parameters)
+    average.copy_to(parameters)
+    faithful = faithfulness(pipeline, held_out)
+    print(faithful, flush=True)
+    tiny_models.save_pipeline(pipeline, TINY_SD)
+    _record_sd({"unet": {"probe_agreement": faithful, "training": settings}})
+    average.restore(parameters)
+
+
+def _tokens(pipeline: object, texts: list[str]) -> Tensor:
+    length = pipeline.tokenizer.model_max_length
+    options = {"padding": "max_length", "max_length": length, "truncation": True, "return_tensors": "pt"}
+    return pipeline.tokenizer(texts, **options).input_ids
+
+
+@torch.no_grad()
+def faithfulness(pipeline: object, held_out: Pictures, count: int = 128) -> dict[str, float]:
+    """Share of generated pictures in which the probe reads what the sentence's labels say (N, 25 steps)."""
+    probe, _ = probe_model.load_probe()
+    rows = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(0))[:count]
+    pipeline.set_progress_bar_config(disable=True)
+    draw = torch.Generator().manual_seed(0)
+    made = []
+    for part in rows.split(32):
+        prompts = [held_out.texts[row] for row in part.tolist()]
+        made.append(
+            pipeline(
+                prompts, num_inference_steps=25, guidance_scale=3.0, generator=draw, output_type="pt"
+            ).images
+        )
+    logits = probe(torch.cat(made) * 2 - 1)[1]
+    result = {"pictures": float(count)}
+    for name, values in logits.items():
+        labels = held_out.labels[name][rows]
+        known = labels < values.shape[1]
+        result[name] = round((values.argmax(1) == labels)[known].double().mean().item(), 4)
+    return result
+
+
+def _record_sd(part: dict[str, object]) -> None:
+    path = TINY_SD / "fsynth.json"
+    known = json.loads(path.read_text()) if path.exists() else {"name": "fsynth-tiny-sd", "version": 1}
+    write_json(path, {**known, **part})
+
+
+# -----------------------------------------------------------------------------------------------------
+
+
+PARTS = {"probe": train_probe, "clip": train_clip, "vae": train_vae, "unet": train_unet}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="+", choices=PARTS)
+    parser.add_argument("--minutes", type=float, default=20, help="longest time for each part")
+    parser.add_argument("--epochs", type=int, default=200, help="most passes for each part")
+    parser.add_argument("--rows", type=int, default=9500, help="rows of the archive to draw")
+    parser.add_argument("--go-on", action="store_true", help="probe: go on from the shipped weights")
+    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "assets", help="where the archive stays")
+    arguments = parser.parse_args()
+    train, held_out = read_pictures(arguments.rows, arguments.work)
+    for part in arguments.parts:
+        torch.manual_seed(SEED)
+        more = {"go_on": True} if part == "probe" and arguments.go_on else {}
+        PARTS[part](train, held_out, arguments.minutes, arguments.epochs, **more)
+
+
+if __name__ == "__main__":
+    main()
