@@ -1,0 +1,112 @@
+"""Line charts as positions in percent: what a page draws as SVG and text, at any width and in any colours.
+
+The page stretches the lines (``viewBox 0 0 100 100``, strokes that do not scale) and sets the words beside
+them as ordinary text, so type has one size on a phone and on a wide screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Points = Sequence[tuple[float, float]]
+Place = Callable[[float, float], tuple[float, float]]
+
+MOST_POINTS = 400
+_MARGIN = 0.08  # of the range of values, above and below
+_SPARED = 0.02  # share of the faint values that may leave the chart at either end
+
+
+@dataclass(frozen=True)
+class Line:
+    """Values to draw. A ``faint`` line is background: its outliers do not set the range of the chart."""
+
+    name: str
+    points: Points
+    weight: Literal["strong", "faint"] = "strong"
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A label and where it stands: percent from the left, or from the top."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A line as an SVG path in percent; ``dots`` and ``ends`` only for strong lines."""
+
+    name: str
+    weight: str
+    path: str
+    dots: tuple[tuple[float, float, str], ...]
+    end: tuple[float, float, str] | None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart that is ready to be set."""
+
+    title: str
+    x_title: str
+    lines: tuple[Drawn, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+
+
+def chart(title: str, x_title: str, lines: Sequence[Line]) -> Chart:
+    """Lay out lines that share both axes. At least one line has a point; values are finite.
+
+    The vertical axis need not start at 0: a loss has no meaningful zero, and its changes are small.
+    """
+    xs = [x for line in lines for x, _ in line.points]
+    left, right = min(xs), max(max(xs), min(xs) + 1)
+    low, high = _value_range(lines)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across, down = (x - left) / (right - left), (high - y) / (high - low)
+        return round(100 * across, 2), round(100 * min(1.0, max(0.0, down)), 2)
+
+    return Chart(
+        title=title,
+        x_title=x_title,
+        lines=tuple(_drawn(line, place) for line in lines if line.points),
+        x_ticks=tuple(Tick(place(x, low)[0], f"{x:,g}") for x in _ticks(left, right, whole=True)),
+        y_ticks=tuple(Tick(place(left, y)[1], f"{y:g}") for y in _ticks(low, high)),
+    )
+
+
+def _value_range(lines: Sequence[Line]) -> tuple[float, float]:
+    values: list[float] = []
+    for line in lines:
+        found = sorted(y for _, y in line.points)
+        spared = int(len(found) * _SPARED) if line.weight == "faint" else 0
+        values += found[spared : len(found) - spared]
+    low, high = min(values), max(values)
+    margin = _MARGIN * (high - low) or 0.05 * abs(high) or 1.0
+    return low - margin, high + margin
+
+
+def _ticks(low: float, high: float, whole: bool = False) -> list[float]:
+    from matplotlib.ticker import MaxNLocator
+
+    ticks = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10], integer=whole).tick_values(low, high)
+    return [float(f"{tick:.6g}") for tick in ticks if low <= tick <= high]
+
+
+def _drawn(line: Line, place: Place) -> Drawn:
+    points = [(*place(x, y), f"{y:.4g}") for x, y in _thinned(line.points)]
+    path = "M" + "L".join(f"{x:g} {y:g}" for x, y, _ in points)
+    strong = line.weight == "strong"
+    return Drawn(
+        line.name, line.weight, path, tuple(points) if strong else (), points[-1] if strong else None
+    )
+
+
+def _thinned(points: Points) -> Points:
+    every = -(-len(points) // MOST_POINTS)
+    kept = list(points[::every])
+    return kept if kept[-1] == points[-1] else [*kept, points[-1]]

@@ -1,0 +1,93 @@
+"""The one page of a run: a self-contained report.html, built from the files that a folder holds.
+
+What the page says is in `fsynth.report.sections`, how it looks in page.html.j2 and page.css. It loads nothing
+from anywhere: no scripts, no fonts, pictures as data URIs.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsynth
+from fsynth.errors import DataError
+from fsynth.outputs import write_text
+from fsynth.report.blocks import Options, Section, thumbnails_in
+from fsynth.report.sections import SECTIONS
+
+NAME = "report.html"
+TEMPLATES = Path(__file__).parent
+MOST_THUMBNAILS = 64
+"""Training pictures on a page, over all its parts."""
+THUMBNAILS_OF_A_RUN = 24
+
+
+@dataclass(frozen=True)
+class Part:
+    """The sections about one folder; ``place`` is where its first section stands in the order of sections."""
+
+    folder: Path
+    sections: tuple[Section, ...]
+    place: int
+
+
+def build(folder: Path, title: str | None = None, *, lead: str = "", pictures: bool = True) -> Path:
+    """Write ``folder/report.html`` about a run, a samples folder, or a folder of such folders.
+
+    Args:
+        folder: where sd-train, clip-finetune, clip-eval, data-labels, sample or score wrote their results.
+        title: head of the page; None for the folder's name.
+        lead: a sentence under the title.
+        pictures: whether the page may hold small pictures of the training data (at most 64, 128 px).
+
+    Raises:
+        DataError: a folder that holds nothing to report, or a broken file.
+    """
+    parts = _parts(folder, pictures)
+    page = _render(
+        title=title or folder.resolve().name,
+        lead=lead,
+        parts=parts,
+        cover=next((section.cover for part in parts for section in part.sections if section.cover), ()),
+        thumbnails=sum(thumbnails_in(part.sections) for part in parts),
+        where=folder.as_posix(),
+        made=datetime.date.today(),
+        version=fsynth.__version__,
+    )
+    write_text(folder / NAME, page)
+    return folder / NAME
+
+
+def _parts(folder: Path, pictures: bool) -> list[Part]:
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; name one that a command of fsynth wrote")
+    if own := _part(folder, THUMBNAILS_OF_A_RUN if pictures else 0):
+        return [own]
+    below = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+    each = min(THUMBNAILS_OF_A_RUN, MOST_THUMBNAILS // max(1, len(below))) if pictures else 0
+    parts = [part for child in below if (part := _part(child, each))]
+    if not parts:
+        raise DataError(
+            f"{folder} holds nothing to report; name a run, a samples folder, or a folder of them"
+        )
+    return sorted(parts, key=lambda part: part.place)
+
+
+def _part(folder: Path, thumbnails: int) -> Part | None:
+    options = Options(thumbnails)
+    found = [(place, section(folder, options)) for place, section in enumerate(SECTIONS)]
+    sections = [(place, section) for place, section in found if section is not None]
+    return Part(folder, tuple(section for _, section in sections), sections[0][0]) if sections else None
+
+
+def _render(parts: Sequence[Part], **values: Any) -> str:
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html.j2").render(parts=parts, **values)

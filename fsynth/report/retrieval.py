@@ -1,0 +1,75 @@
+"""Retrieval scores of CLIP models, side by side, between chance and ceiling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fsynth import samples
+from fsynth.report import files
+from fsynth.report.blocks import (
+    NARROW,
+    Fact,
+    Options,
+    Row,
+    Section,
+    Table,
+    Track,
+    percent,
+)
+
+DIRECTIONS = {"text_to_image": "sentence → picture", "image_to_text": "picture → sentence"}
+PROTOCOLS = {
+    "group": ("Any picture of the sentence is right", "Sentences repeat: every picture of one counts."),
+    "pair": (
+        "Only the row’s own partner is right",
+        "As in the CLIP papers. Pictures that share a sentence are alike to it, hence the ceiling.",
+    ),
+}
+
+
+def retrieval(folder: Path, options: Options) -> Section | None:
+    """Retrieval scores of CLIP models side by side (`fsynth clip-finetune`, `fsynth clip-eval`)."""
+    record = files.json_of(folder / samples.SCORES)
+    if record is None or "models" not in record or "bounds" not in record:
+        return None
+    models = {name: found["scores"] for name, found in record["models"].items()}
+    lead = (
+        f"Among {record['n_samples']:,} held-out pictures with {record['distinct_captions']:,} distinct "
+        "sentences: how often is the right one in the first k? The same rows for every column."
+    )
+    tables = [_retrieval_table(protocol, models, record["bounds"]) for protocol in PROTOCOLS]
+    title = "Retrieval, before and after" if "before" in models else "Retrieval"
+    return Section(title, lead, tuple(tables), _retrieval_facts(models, record))
+
+
+def _retrieval_table(protocol: str, models: Mapping[str, Any], bounds: Mapping[str, Any]) -> Table:
+    groups = {
+        arrow: _retrieval_rows(
+            [scores[protocol][direction] for scores in models.values()], bounds[protocol][direction]
+        )
+        for direction, arrow in DIRECTIONS.items()
+    }
+    title, lead = PROTOCOLS[protocol]
+    return Table(title, ("", "0 to 100 %", *models, "ceiling", "chance"), groups, lead)
+
+
+def _retrieval_rows(found: Sequence[Mapping[str, float]], limits: Mapping[str, float]) -> list[Row]:
+    rows: list[Row] = []
+    for name in (name for name in found[0] if name.startswith("recall@")):
+        k = name.partition("@")[2]
+        low, high = limits[f"chance@{k}"], limits[f"ceiling@{k}"]
+        values = tuple(one[name] for one in found)
+        rows.append((name, Track(values, low, high), *map(percent, (*values, high, low))))
+    return [*rows, ("median rank", "", *(f"{one['median_rank']:,.1f}" for one in found), "", "")]
+
+
+def _retrieval_facts(models: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[Fact, ...]:
+    found = [100 * scores["group"]["text_to_image"]["recall@10"] for scores in models.values()]
+    chance = record["bounds"]["group"]["text_to_image"]["chance@10"]
+    value = (
+        f"{found[0]:.0f} → {found[-1]:.0f}{NARROW}%" if "before" in models else f"{max(found):.0f}{NARROW}%"
+    )
+    note = f"recall@10, sentence → picture, N {record['n_samples']:,}, chance {percent(chance)}"
+    return (Fact("A right picture in the first ten", value, note),)

@@ -1,0 +1,24 @@
+"""The sections of a report, in their order on the page.
+
+A section is a function from a folder to a `Section`, or to None where the folder holds nothing for it: files
+choose sections, so results from anywhere can be shown. A new section is one such function, named here.
+"""
+
+from __future__ import annotations
+
+from fsynth.report.labels import labels
+from fsynth.report.pictures import before_after, pictures, scores
+from fsynth.report.retrieval import retrieval
+from fsynth.report.thumbnails import training_pictures
+from fsynth.report.training import losses, settings
+
+SECTIONS = (
+    labels,
+    retrieval,
+    before_after,
+    pictures,
+    scores,
+    losses,
+    training_pictures,
+    settings,
+)

@@ -1,0 +1,75 @@
+"""A training run: its losses and its settings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fsynth import samples
+from fsynth.report import charts, files
+from fsynth.report.blocks import (
+    NARROW,
+    Charts,
+    Fact,
+    Options,
+    Section,
+    Settings,
+)
+
+
+def losses(folder: Path, options: Options) -> Section | None:
+    """Loss curves of a training run, from its metrics.jsonl."""
+    path = folder / "metrics.jsonl"
+    lines = files.json_lines_of(path) if path.is_file() else []
+    curves = {
+        name: [(row["step"], row[name]) for row in lines if name in row and math.isfinite(row[name])]
+        for name in ("loss", "epoch_loss", "validation_loss")
+    }
+    drawn = []
+    if curves["loss"] or curves["epoch_loss"]:
+        steps = charts.Line("each step", curves["loss"], "faint")
+        mean = charts.Line("mean of an epoch", curves["epoch_loss"])
+        drawn.append(charts.chart("Training loss", "step", [steps, mean]))
+    if len(curves["validation_loss"]) > 1:
+        line = charts.Line("held-out rows", curves["validation_loss"])
+        drawn.append(charts.chart("Validation loss", "step", [line]))
+    if not drawn:
+        return None
+    lead = "The axes do not start at 0."
+    if len(drawn) > 1:
+        lead = (
+            "The loss of a single step follows the noise it drew; the validation loss, on held-out rows with "
+            "fixed noise, is the one to read. " + lead
+        )
+    return Section("Loss", lead, (Charts(tuple(drawn)),), _loss_facts(curves["validation_loss"]))
+
+
+def _loss_facts(points: Sequence[tuple[float, float]]) -> tuple[Fact, ...]:
+    if len(points) < 2:
+        return ()
+    (_, first), (steps, last) = points[0], points[-1]
+    change = f"{100 * (last / first - 1):+.1f}{NARROW}%".replace("-", "−")
+    note = f"{change} in {steps:,} steps; held-out rows, fixed noise"
+    return (Fact("Validation loss", f"{first:.3g} → {last:.3g}", note),)
+
+
+def settings(folder: Path, options: Options) -> Section | None:
+    """What came out and what repeats it: result.json and run.yaml, or the settings of a samples folder."""
+    result = files.json_of(folder / "result.json") or {}
+    chosen = files.yaml_of(folder / "run.yaml") or samples.shared_record(folder)
+    plain = {name: value for name, value in result.items() if not isinstance(value, (dict, list))}
+    lists = {"result": plain, "settings": chosen}
+    blocks = [Settings(title, tuple(_flat(values))) for title, values in lists.items() if values]
+    return Section("Details", "", tuple(blocks)) if blocks else None
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            rows.append((prefix + name, str(value)))
+    return rows

@@ -1,0 +1,93 @@
+"""Small result folders in the formats of the commands, for tests of reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from fsynth import retrieval, samples, scores
+
+PROMPTS = ("the lady wore a red dress.", "<script>alert('tee')</script> & a \"tee\"")
+RECIPE = {
+    "data": None,
+    "password_file": None,
+    "image_source": None,
+    "memory_limit": 4.0,
+    "seed": 0,
+    "n_images": 6,
+    "lr": 1e-4,
+    "objective": {"caption_dropout": 0.1},
+}
+
+
+def write_clip_run(folder: Path) -> Path:
+    """A clip-finetune run without a model: before is chance, after is better."""
+    groups = torch.tensor([0, 0, 1, 2, 3, 3, 4, 5])
+    draw = torch.Generator().manual_seed(0)
+    captions = torch.nn.functional.normalize(torch.randn(6, 16, generator=draw), dim=1)
+    blind = torch.nn.functional.normalize(torch.randn(8, 16, generator=draw), dim=1)
+    models = {"before": blind, "after": captions[groups]}
+    record = {
+        "n_samples": 8,
+        "distinct_captions": 6,
+        "bounds": retrieval.bounds(groups),
+        "models": {
+            name: {"scores": retrieval.evaluate(pictures, captions, groups)}
+            for name, pictures in models.items()
+        },
+    }
+    folder.mkdir(parents=True)
+    (folder / "scores.json").write_text(json.dumps(record))
+    lines = [{"step": step, "seconds": 1.0, "loss": 3 / step} for step in range(1, 9)]
+    _write_lines(folder / "metrics.jsonl", [*lines, {"step": 8, "epoch": 1, "epoch_loss": 1.25}])
+    return folder
+
+
+def write_sd_run(folder: Path, **recipe: object) -> Path:
+    """An sd-train run without a model."""
+    (folder / "samples").mkdir(parents=True)
+    (folder / "run.yaml").write_text(yaml.safe_dump({**RECIPE, **recipe}))
+    (folder / "result.json").write_text(json.dumps({"steps": 4, "trainable_parameters": 1234567}))
+    lines = [{"step": step, "loss": 0.3, "lr": 1e-4} for step in range(1, 5)]
+    before = {"step": 0, "epoch": 0, "validation_loss": 0.5}
+    after = {"step": 4, "epoch": 1, "epoch_loss": 0.3, "validation_loss": 0.25}
+    _write_lines(folder / "metrics.jsonl", [before, *lines, after])
+    rows = []
+    for when in ("before", "after"):
+        for number, text in enumerate(PROMPTS):
+            wanted = samples.Wanted(f"{when}-{number}.png", text, 0, number)
+            samples.write_picture(folder / "samples", wanted, _picture(number), {"model": "tiny"})
+            rows.append({"file_name": wanted.file_name, "text": text, "seed": 0, "when": when})
+    _write_lines(folder / "samples" / samples.ROWS, rows)
+    return folder
+
+
+def write_samples(folder: Path, per_prompt: int = 4) -> Path:
+    """A folder that sample wrote and scored."""
+    folder.mkdir(parents=True)
+    shared = {"model": "tiny", "steps": 25, "guidance_scale": 7.5}
+    wanted = samples.plan(PROMPTS, per_prompt)
+    for number, row in enumerate(wanted):
+        samples.write_picture(folder, row, _picture(number, side=400), shared)
+    samples.write_records(folder, wanted, shared)
+    score = scores.inception_score(np.eye(len(wanted), 19))
+    judge = {"name": "fsynth-probe", "version": "1", "sha256": "0" * 64, "preprocessing": "none"}
+    record = {
+        "pictures": len(wanted),
+        "extractor": {**judge, "logits": "19 garment categories"},
+        "is": {**score.record(), "text": score.text()},
+    }
+    (folder / samples.SCORES).write_text(json.dumps(record))
+    return folder
+
+
+def _picture(number: int, side: int = 64) -> np.ndarray:
+    return np.random.default_rng(number).integers(0, 255, (side, side, 3), dtype=np.uint8)
+
+
+def _write_lines(path: Path, rows: list[dict]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -1,0 +1,188 @@
+"""The page: chosen by files, self-contained, escaped, and sparing with training pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from fsynth import report
+from fsynth.commands import data_labels
+from fsynth.config import DataLabelsConfig
+from fsynth.errors import DataError
+from fsynth.report import page as pages
+from tests.report import folders
+
+VOID = {"meta", "link", "img", "br"}
+
+
+class Page(HTMLParser):
+    """The words, links and pictures of a page; fails where tags are not closed in order."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.loads: list[str] = []
+        self.pictures: list[dict[str, str]] = []
+        self.words = self.style = ""
+        self.open: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.tags.append(tag)
+        self.loads += [values[name] for name in ("src", "href", "srcset", "action") if name in values]
+        if tag == "img":
+            self.pictures.append(values)
+        if tag not in VOID and not self.get_starttag_text().endswith("/>"):
+            self.open.append(tag)
+
+    handle_startendtag = handle_starttag
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "style":
+            self.style += data
+        else:
+            self.words += " ".join(data.split()) + " "
+
+
+@pytest.fixture
+def runs(tmp_path, benchmark_folder, password) -> Path:
+    """A folder like the demo's: labels, clip, sd, samples."""
+    data_labels.main(DataLabelsConfig(data=benchmark_folder, output=tmp_path / "labels"))
+    folders.write_clip_run(tmp_path / "clip")
+    folders.write_sd_run(tmp_path / "sd", data=str(benchmark_folder))
+    folders.write_samples(tmp_path / "samples")
+    return tmp_path
+
+
+def test_a_page_loads_nothing_and_runs_nothing(runs):
+    page = Page(report.build(runs))
+    assert all(load.startswith(("data:", "#")) for load in page.loads)
+    assert "script" not in page.tags
+    assert "url(" not in page.style and "@import" not in page.style
+    assert {"light", "dark"} <= set(page.style.split("color-scheme:")[1].split(";")[0].split())
+
+
+def test_a_folder_of_runs_becomes_one_page_in_the_order_of_the_work(runs):
+    words = Page(report.build(runs, "A tour")).words
+    heads = [
+        "A tour",
+        "Labels from sentences",
+        "Retrieval, before",
+        "Pictures, before",
+        "Pictures from prompts",
+    ]
+    places = [words.index(head) for head in heads]
+    assert places == sorted(places)
+
+
+def test_sections_follow_the_files_that_exist(runs):
+    (runs / "samples" / "scores.json").unlink()
+    (runs / "sd" / "metrics.jsonl").unlink()
+    words = Page(report.build(runs)).words
+    assert "Inception Score" not in words
+    assert "Validation loss" not in words
+    assert "Pictures from prompts" in words
+
+
+def test_one_run_is_a_page_of_its_own(tmp_path):
+    folders.write_clip_run(tmp_path / "run")
+    path = report.build(tmp_path / "run")
+    assert path == tmp_path / "run" / "report.html"
+    words = Page(path).words
+    assert "Retrieval, before and after" in words
+    assert "1.25" in words  # the mean loss of the last epoch
+
+
+def test_captions_are_text(runs):
+    path = report.build(runs)
+    assert folders.PROMPTS[1] in Page(path).words
+    assert "<script>" not in path.read_text(encoding="utf-8")
+
+
+def test_the_table_holds_the_numbers_of_the_record(tmp_path):
+    folder = folders.write_clip_run(tmp_path / "run")
+    record = json.loads((folder / "scores.json").read_text())
+    words = Page(report.build(folder)).words
+    for model in record["models"].values():
+        for protocol in ("group", "pair"):
+            for direction in model["scores"][protocol].values():
+                for k in (1, 5, 10):
+                    assert f"{100 * direction[f'recall@{k}']:.1f} %" in words
+    assert f"{100 * record['bounds']['pair']['text_to_image']['ceiling@1']:.1f} %" in words
+
+
+def test_few_pictures_are_not_called_a_score(runs):
+    words = Page(report.build(runs)).words
+    assert ") not a score" in words
+    assert "8 pictures are too few" in words
+
+
+def test_training_pictures_are_small_few_and_announced_first(runs):
+    page = Page(report.build(runs))
+    shown = [picture for picture in page.pictures if "title" in picture]
+    assert len(shown) == 6
+    assert page.words.split(". ")[0].strip().endswith("128 pixels at most; --no-pictures leaves them out")
+    assert "holds 6 thumbnails of training pictures" in page.words
+    assert all(max(_size(picture)) <= 128 for picture in shown)
+
+
+def test_many_runs_together_show_at_most_64_training_pictures(tmp_path, benchmark_folder, password):
+    for number in range(7):
+        folders.write_sd_run(tmp_path / f"run-{number}", data=str(benchmark_folder), n_images=None)
+    page = Page(report.build(tmp_path))
+    assert 0 < sum("title" in picture for picture in page.pictures) <= pages.MOST_THUMBNAILS
+
+
+def test_training_pictures_can_be_left_out(runs):
+    page = Page(report.build(runs, pictures=False))
+    assert not any("title" in picture for picture in page.pictures)
+    assert page.words.split(".")[0].strip().endswith("This page holds no training pictures")
+    assert len(page.pictures) >= 12  # generated ones stay
+
+
+def test_large_generated_pictures_are_made_smaller(runs):
+    sizes = [max(_size(picture)) for picture in Page(report.build(runs)).pictures]
+    assert max(sizes) == 384
+
+
+def test_a_page_is_replaced_by_the_next(runs):
+    first = report.build(runs, "First").read_text(encoding="utf-8")
+    second = report.build(runs, "Second").read_text(encoding="utf-8")
+    assert "<h1>First</h1>" in first and "<h1>Second</h1>" in second
+    assert first.count("<section") == second.count("<section")
+
+
+def test_a_folder_with_nothing_to_report_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="nothing to report"):
+        report.build(tmp_path)
+    with pytest.raises(DataError, match="not a folder"):
+        report.build(tmp_path / "missing")
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("name", ["clip/scores.json", "sd/metrics.jsonl", "sd/run.yaml", "samples/00000.png"])
+def test_a_broken_file_is_named_and_nothing_is_written(runs, name):
+    (runs / name).write_text("{ broken: [")
+    with pytest.raises(DataError, match=name.replace(".", r"\.")):
+        report.build(runs)
+    assert not (runs / "report.html").exists()
+
+
+def _size(picture: dict[str, str]) -> tuple[int, int]:
+    head, _, data = picture["src"].partition(",")
+    assert head == "data:image/webp;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data))) as opened:
+        assert not opened.info.get("exif")
+        return opened.size
