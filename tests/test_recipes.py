@@ -1,0 +1,34 @@
+"""Every shipped recipe loads into its command's settings and says what the catalogue says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fsynth import cli
+from fsynth.settings import load, read_recipe
+
+FOLDER = Path(__file__).resolve().parents[1] / "recipes"
+RECIPES = sorted(FOLDER.glob("*/*.yaml"))
+
+
+def test_there_are_recipes():
+    assert RECIPES
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_recipe_fits_its_command(path):
+    kind, _ = cli.COMMANDS[path.parent.name]
+    given = read_recipe(path)
+    config = load(kind, given, origin=str(path))
+    assert all(getattr(config, key) == value for key, value in given.items() if not isinstance(value, dict))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_recipe_has_its_header_and_its_row(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    keys = [line[2:].partition(":")[0] for line in lines[1:5]]
+    assert keys == ["command", "hardware", "time", "score"]
+    assert f"--recipe {path.relative_to(FOLDER.parent)}" in lines[1]
+    assert f"({path.relative_to(FOLDER)})" in (FOLDER / "README.md").read_text(encoding="utf-8")
