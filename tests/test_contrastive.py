@@ -10,7 +10,8 @@ from open_clip import ClipLoss
 from PIL import Image
 
 from fsynth import clip_tiny, contrastive
-from fsynth.order import Order, Pick
+from fsynth.order import Pick
+from tests import contrastive_process, launches
 
 
 def unit(rows, seed, width=8):
@@ -41,38 +42,10 @@ def test_half_precision_features_are_compared_in_single_precision():
     assert loss.dtype == torch.float32
 
 
-def _gradients_of_a_process(rank, world, folder):
-    """Loss and gradients as one of several processes sees them; also run by hand with world 1."""
-    if world > 1:
-        torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=world)
-    torch.manual_seed(0)
-    towers = torch.nn.ModuleList([torch.nn.Linear(6, 4), torch.nn.Linear(5, 4)])
-    scale = torch.nn.Parameter(torch.tensor(1.5))
-    inputs = torch.randn(7, 6), torch.randn(7, 5)
-    plan = next(Order(7, 7, 1, 0, rank, world).from_step(0))
-    rows = [pick.index for pick in plan.picks]
-    weight = torch.tensor([pick.weight for pick in plan.picks])
-    features = [
-        torch.nn.functional.normalize(tower(given[rows]), dim=1)
-        for tower, given in zip(towers, inputs, strict=True)
-    ]
-    loss = contrastive.contrastive_loss(*features, scale.exp(), weight)
-    loss.backward()
-    gradients = [value.grad for value in [*towers.parameters(), scale]]
-    if world > 1:
-        for gradient in gradients:  # what DDP does
-            torch.distributed.all_reduce(gradient)
-            gradient /= world
-        torch.distributed.destroy_process_group()
-    torch.save([loss.detach(), *gradients], f"{folder}/{world}-{rank}.pt")
-
-
 def test_three_processes_have_the_loss_and_gradients_of_one(tmp_path):
     """7 rows over 3 processes: two rows of padding."""
-    _gradients_of_a_process(0, 1, tmp_path)
-    torch.multiprocessing.start_processes(
-        _gradients_of_a_process, args=(3, tmp_path), nprocs=3, start_method="fork"
-    )
+    contrastive_process.run(0, 1, tmp_path)
+    launches.torchrun(3, contrastive_process.__file__, tmp_path)
     alone = torch.load(tmp_path / "1-0.pt")
     for rank in range(3):
         for one, several in zip(alone, torch.load(tmp_path / f"3-{rank}.pt"), strict=True):

@@ -46,6 +46,7 @@ class ClipFinetuneResult:
     folder: Path
     model: str
     synthetic: bool
+    processes: int
     pairs: int
     steps: int
     loss: float
@@ -117,6 +118,7 @@ def _finetune(
         folder=run.folder,
         model=model.source,
         synthetic=source.synthetic,
+        processes=run.world,
         pairs=len(pairs),
         steps=run.steps,
         loss=loss,

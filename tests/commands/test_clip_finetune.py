@@ -1,5 +1,4 @@
 import json
-import os
 
 import open_clip
 import pytest
@@ -12,7 +11,7 @@ from fsynth.commands import clip_finetune
 from fsynth.config import ClipFinetuneConfig, ClipFinetuneOptimizer
 from fsynth.data import synthetic
 from fsynth.errors import ConfigError, FsynthError, OutputError
-from tests import small_clip
+from tests import launches, small_clip
 
 
 @pytest.fixture(scope="module")
@@ -82,26 +81,12 @@ def test_the_same_settings_give_the_same_weights(done, archive, small, tmp_path)
         assert torch.equal(value, weights(done.folder)[name]), name
 
 
-def _main_in_a_launch(rank, port, settings):
-    from accelerate.state import AcceleratorState, GradientState
-
-    torch.set_num_threads(1)
-    for state in (AcceleratorState, GradientState):
-        state._reset_state(*([True] if state is AcceleratorState else []))
-    os.environ.update(
-        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
-    )
-    result = clip_finetune.main(settings)
-    assert (result is None) == (rank == 1)
-
-
 def test_two_processes_give_the_weights_of_one(done, archive, small, tmp_path):
     """Batches of 8, 8, 8 and 6 rows over two processes: the last one of 3 and 3; then 7 of 4 and 3."""
-    port = 29000 + os.getpid() % 1000
-    settings = config(archive, small, tmp_path / "two")
-    torch.multiprocessing.start_processes(
-        _main_in_a_launch, args=(port, settings), nprocs=2, start_method="fork"
-    )
+    settings = ["--epochs", 2, "--batch-size", 8, "--lr", 1e-3, "--precision", "no"]
+    data = ["--data", archive, "--password-file", archive / "password.txt", "--model", small]
+    launches.torchrun(2, "-m", "fsynth", "clip-finetune", *data, *settings, "--output", tmp_path / "two")
+    assert json.loads((tmp_path / "two" / "result.json").read_text())["processes"] == 2
     for name, value in weights(tmp_path / "two").items():
         assert torch.allclose(value, weights(done.folder)[name], atol=2e-4), name
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,8 +17,8 @@ from fsynth.config import SDTrainConfig, SDTrainObjective, SDTrainValidation
 from fsynth.data.sources import Source
 from fsynth.errors import ConfigError, DataError, FsynthError, ModelError
 from scripts import tiny_models
+from tests import launches
 
-ROOT = Path(__file__).resolve().parents[2]
 COLORS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "black": (10, 10, 10)}
 SMALL = tiny_models.Sizes(latent=4, vae=(8, 8, 8, 16), unet=(16, 32), text=16, text_layers=1, tokens=16)
 QUICK = SDTrainValidation(rows=3, noise_levels=2, pictures=0)
@@ -223,11 +220,7 @@ def test_two_processes_learn_what_one_learns(tiny, tmp_path, monkeypatch):
     command += ["--set", "validation.pictures=0", "--output"]
     one, two = tmp_path / "one", tmp_path / "two"
     assert cli.run([*command, str(one)]) == 0
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    done = subprocess.run(
-        [*launch, "fsynth", *command, str(two)], cwd=ROOT, capture_output=True, text=True, timeout=280
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    launches.torchrun(2, "-m", "fsynth", *command, two)
     results = [json.loads((folder / "result.json").read_text()) for folder in (one, two)]
     assert [result["processes"] for result in results] == [1, 2]
     assert results[0]["loss"] == pytest.approx(results[1]["loss"], rel=1e-5)

@@ -1,0 +1,34 @@
+"""Commands under torchrun, as a user starts them.
+
+Not `fork`: a forked copy of a process whose torch has already computed on several threads waits for ever.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+TIMEOUT = 280  # seconds; two processes import the whole stack on what may be two busy cores
+
+
+def torchrun(processes, *command):
+    """Run ``python COMMAND`` in several processes; none outlives a failure or the time limit."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    launcher += ["--nproc-per-node", str(processes)]
+    with subprocess.Popen(
+        [*launcher, *map(str, command)],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as launch:
+        try:
+            output, _ = launch.communicate(timeout=TIMEOUT)
+        finally:
+            if launch.poll() is None:
+                os.killpg(launch.pid, signal.SIGKILL)
+    assert launch.returncode == 0, output[-3000:]
