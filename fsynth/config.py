@@ -286,4 +286,5 @@ class ReportConfig:
         ..., "what data-labels, clip-finetune, sd-train, sample or demo wrote", positional=True
     )
     title: str | None = setting(None, "head of the page (default: the folder's name)")
+    output: Path | None = setting(None, "file to write (default: FOLDER/report.html)", "Output")
     pictures: bool = setting(True, "show up to 64 thumbnails of training pictures, 128 px at most")

@@ -17,12 +17,12 @@ class ReportResult:
 
 
 def main(config: ReportConfig) -> ReportResult:
-    """Write FOLDER/report.html.
+    """Write FOLDER/report.html, or ``--output``.
 
     Raises:
         DataError: a folder that holds nothing to report, or a broken file.
-        OutputError: a folder that cannot be written.
+        OutputError: a file that cannot be written.
     """
-    page = report.build(config.folder, config.title, pictures=config.pictures)
+    page = report.build(config.folder, config.title, pictures=config.pictures, output=config.output)
     say(f"report: {page} ({page.stat().st_size / 2**20:.1f} MiB, nothing loaded from elsewhere)")
     return ReportResult(config.folder, page)

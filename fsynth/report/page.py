@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import fsynth
-from fsynth.errors import DataError
-from fsynth.outputs import write_text
+from fsynth.errors import DataError, OutputError
+from fsynth.outputs import make_folder, write_text
 from fsynth.report.blocks import Options, Section, thumbnails_in
 from fsynth.report.sections import SECTIONS
 
@@ -34,17 +34,26 @@ class Part:
     place: int
 
 
-def build(folder: Path, title: str | None = None, *, lead: str = "", pictures: bool = True) -> Path:
-    """Write ``folder/report.html`` about a run, a samples folder, or a folder of such folders.
+def build(
+    folder: Path,
+    title: str | None = None,
+    *,
+    lead: str = "",
+    pictures: bool = True,
+    output: Path | None = None,
+) -> Path:
+    """Write the page about a run, a samples folder, or a folder of such folders; returns where it stands.
 
     Args:
         folder: where sd-train, clip-finetune, clip-eval, data-labels, sample or score wrote their results.
         title: head of the page; None for the folder's name.
         lead: a sentence under the title.
         pictures: whether the page may hold small pictures of the training data (at most 64, 128 px).
+        output: file to write; None for ``folder/report.html``.
 
     Raises:
         DataError: a folder that holds nothing to report, or a broken file.
+        OutputError: a file that cannot be written.
     """
     parts = _parts(folder, pictures)
     page = _render(
@@ -57,8 +66,18 @@ def build(folder: Path, title: str | None = None, *, lead: str = "", pictures: b
         made=datetime.date.today(),
         version=fsynth.__version__,
     )
-    write_text(folder / NAME, page)
-    return folder / NAME
+    return _write(output or folder / NAME, page)
+
+
+def _write(path: Path, page: str) -> Path:
+    if path.is_dir():
+        raise OutputError(f"--output {path} is a folder; name a file in it, {path / NAME} say")
+    make_folder(path.parent)
+    try:
+        write_text(path, page)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}; choose another --output") from None
+    return path
 
 
 def _parts(folder: Path, pictures: bool) -> list[Part]:

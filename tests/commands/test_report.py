@@ -29,3 +29,20 @@ def test_a_folder_of_something_else_is_refused_in_one_line(tmp_path, capsys):
     assert cli.run(["report", str(tmp_path)]) == 1
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and "nothing to report" in lines[0]
+
+
+def test_the_page_goes_where_it_is_told(tmp_path, capsys):
+    folder = folders.write_samples(tmp_path / "samples")
+    page = tmp_path / "pages" / "tour.html"
+    assert cli.run(["report", str(folder), "--output", str(page), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["report"] == str(page)
+    assert "<h1>samples</h1>" in page.read_text(encoding="utf-8")
+    assert not (folder / "report.html").exists()
+
+
+def test_a_place_that_cannot_be_written_is_refused_in_one_line(tmp_path, capsys):
+    folder = folders.write_samples(tmp_path / "samples")
+    for place in (tmp_path, folder / "samples.jsonl" / "page.html"):
+        assert cli.run(["report", str(folder), "--output", str(place)]) == 1
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1 and str(place.parent) in lines[0] and "--output" in lines[0]
