@@ -13,16 +13,15 @@ import os
 import re
 import signal
 import sys
-import typing
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 import fsynth
 from fsynth import config as configs
-from fsynth import console, settings
+from fsynth import console, flags, outputs, settings
 from fsynth.errors import FsynthError
 
 COMMANDS: dict[str, tuple[type, str]] = {
@@ -66,7 +65,8 @@ def run(arguments: list[str] | None = None) -> int:
         return _complain("stopped by the keyboard", 130)
     except Exception as error:
         if hasattr(error, "format_message"):  # Typer's usage errors, whichever click it carries
-            if not error.format_message():  # no arguments: the help has been shown
+            if type(error).__name__ == "NoArgsIsHelpError":
+                print(error.format_message(), end="", file=sys.stderr)  # empty where Typer has shown the help
                 return error.exit_code
             return _complain(_usage_text(error), error.exit_code)
         if type(error).__name__ == "Abort":
@@ -98,6 +98,7 @@ def _usage_text(error: Any) -> str:
 def build_app() -> typer.Typer:
     """The Typer application with every command of `COMMANDS`."""
     app = typer.Typer(
+        cls=_Group,
         help="Teach a text-to-image model fashion: data, CLIP, Stable Diffusion, samples, scores.",
         no_args_is_help=True,
         add_completion=False,
@@ -106,21 +107,38 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_root)
     for name, (kind, panel) in COMMANDS.items():
-        app.command(name, rich_help_panel=panel, no_args_is_help=_has_required(kind))(
+        needs = any(settings.is_required(field) for field in dataclasses.fields(kind))
+        app.command(name, cls=_Command, rich_help_panel=panel, no_args_is_help=needs)(
             _typer_function(name, kind)
         )
     return app
 
 
-def _has_required(kind: type) -> bool:
-    return any(settings.is_required(field) for field in dataclasses.fields(kind))
+class _PlainHelp:
+    """A command whose ``--help`` does not say that it is a ``<bool>``."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        option = super().get_help_option(ctx)  # type: ignore[misc]
+        if option is not None:
+            option.metavar = ""
+        return option
+
+
+class _Command(_PlainHelp, typer.core.TyperCommand): ...
+
+
+class _Group(_PlainHelp, typer.core.TyperGroup): ...
 
 
 def _root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Show the version and exit.", is_eager=True, callback=lambda on: _version(on)
+            "--version",
+            help="Show the version and exit.",
+            is_eager=True,
+            callback=lambda on: _version(on),
+            metavar="",
         ),
     ] = False,
 ) -> None:
@@ -136,102 +154,25 @@ def _version(on: bool) -> None:
 def _typer_function(name: str, kind: type) -> Callable[..., None]:
     def call(**given: Any) -> None:
         recipe, sets, as_json = given.pop("recipe"), given.pop("sets"), given.pop("json_")
-        flags = {
-            key: _from_flag(kind, key, value) for key, value in given.items() if value not in (None, [], ())
-        }
-        recipe = recipe or _recipe_to_resume(flags)
+        typed = flags.values(kind, given)
+        if recipe is None and "resume" in typed:
+            recipe = outputs.recipe_of(typed["resume"])
         values = settings.read_recipe(recipe) if recipe else None
-        config = settings.load(kind, values, sets, flags, origin=str(recipe) if recipe else "recipe")
+        config = settings.load(kind, values, sets, typed, origin=str(recipe) if recipe else "recipe")
         _run_command(name, config, as_json)
 
-    hints = settings.hints(kind)
-    flagged = [field for field in dataclasses.fields(kind) if not dataclasses.is_dataclass(hints[field.name])]
-    parameters = [_parameter(field, hints[field.name]) for field in flagged if field.metadata["setting"].flag]
-    parameters += _common_parameters(name)
+    parameters = flags.parameters(kind, _recipe_help(name, kind))
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     call.__doc__ = kind.__doc__
     return call
 
 
-def _recipe_to_resume(flags: dict[str, Any]) -> Path | None:
-    return flags["resume"] / "run.yaml" if "resume" in flags else None
-
-
-def _from_flag(kind: type, key: str, value: Any) -> Any:
-    field = next(field for field in dataclasses.fields(kind) if field.name == key)
-    try:
-        return settings.convert(value, settings.hints(kind)[key], field.metadata["setting"])
-    except ValueError as error:
-        raise typer.BadParameter(f"{settings.flag_name(key)}: {error}") from None
-
-
-def _parameter(field: dataclasses.Field, hint: Any) -> inspect.Parameter:
-    info: settings.Setting = field.metadata["setting"]
-    wanted = _without_none(hint)
-    metavar = None
-    if typing.get_origin(wanted) is Literal:
-        metavar = "[" + "|".join(map(str, typing.get_args(wanted))) + "]"
-        wanted = str
-    if typing.get_origin(wanted) is tuple:
-        wanted = list[_without_none(typing.get_args(wanted)[0])]  # type: ignore[misc]
-    text = info.help + _default_text(field)
-    if info.positional:
-        option = typer.Argument(help=text, show_default=False)
-    else:
-        names = [settings.flag_name(field.name)]
-        if wanted is bool:
-            names = [f"{names[0]}/--no-{names[0][2:]}"]
-        option = typer.Option(
-            *names, help=text, show_default=False, rich_help_panel=info.group, metavar=metavar
-        )
-    annotation = Annotated[wanted | None, option]
-    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-
-
-def _without_none(hint: Any) -> Any:
-    kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
-    union = typing.get_origin(hint) is typing.Union or type(hint).__name__ == "UnionType"
-    return kinds[0] if union else hint
-
-
-def _default_text(field: dataclasses.Field) -> str:
-    if field.default in (None, dataclasses.MISSING, ()) or isinstance(field.default, bool):
-        return ""
-    return f" (default: {field.default})"
-
-
-def _common_parameters(name: str) -> list[inspect.Parameter]:
-    group = "Recipe"
-    options = {
-        "recipe": (
-            Path,
-            typer.Option(
-                "--recipe", help=f"YAML file of settings, as in recipes/{name}/", rich_help_panel=group
-            ),
-        ),
-        "sets": (
-            list[str],
-            typer.Option(
-                "--set", help="KEY=VALUE or GROUP.KEY=VALUE, over the recipe", rich_help_panel=group
-            ),
-        ),
-        "json_": (
-            bool,
-            typer.Option(
-                "--json", help="print the result as JSON on standard output", rich_help_panel="Output"
-            ),
-        ),
-    }
-    return [
-        inspect.Parameter(
-            key,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=False if kind is bool else None,
-            annotation=Annotated[kind if kind is bool else kind | None, option],
-        )
-        for key, (kind, option) in options.items()
-    ]
+def _recipe_help(name: str, kind: type) -> str:
+    """recipes/ is in the repository and the source distribution, not in the installed package."""
+    if issubclass(kind, configs.TrainSettings):
+        return f"YAML file of settings: any run's run.yaml, or one of recipes/{name}/ in the repository"
+    return "YAML file of settings"
 
 
 def _run_command(name: str, config: Any, as_json: bool) -> None:

@@ -237,7 +237,7 @@ class ScorerSettings:
         "auto", "network that judges: auto is the probe for drawn data, Inception otherwise", "Scores"
     )
     inception_weights: Path | None = setting(
-        None, "file weights-inception-2015-12-05-6726825d.pth (default: torch hub's folder)", "Scores"
+        None, "file with torch-fidelity's Inception weights (default: torch hub's folder)", "Scores"
     )
     splits: int = setting(10, "parts that the Inception Score is averaged over", "Scores", least=1)
 

@@ -100,6 +100,18 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def recipe_of(run: Path) -> Path:
+    """The run.yaml of a run folder that ``--resume`` names.
+
+    Raises:
+        OutputError: when there is none.
+    """
+    recipe = run / "run.yaml"
+    if not recipe.is_file():
+        raise OutputError(f"--resume {run}: no run.yaml there; name a run folder")
+    return recipe
+
+
 def remove_folder(folder: Path) -> None:
     """Remove the folder of a failed command, and ``runs/`` when nothing else is in it."""
     shutil.rmtree(folder, ignore_errors=True)

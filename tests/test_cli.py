@@ -49,6 +49,30 @@ def test_every_command_shows_its_help(name, capsys):
     assert f"Usage: fsynth {name}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_shows_types_as_typer_users_know_them_and_defaults_as_they_are_typed(name, capsys):
+    cli.run([name, "--help"])
+    shown = capsys.readouterr().out
+    assert "<bool>" not in shown and "<list" not in shown and "('" not in shown
+    assert ("recipes/" in shown) == (name in cli.SEVERAL_PROCESSES)
+
+
+def test_help_says_what_is_required(capsys):
+    cli.run(["score", "--help"])
+    assert "*    FOLDER" in (shown := capsys.readouterr().out) and "[required]" in shown
+    assert "(default: is)" in " ".join(shown.replace("│", " ").split())
+    cli.run(["sample", "--help"])
+    prompts = capsys.readouterr().out.split("--model")[0]
+    assert "(required)" in prompts
+
+
+@pytest.mark.parametrize("name", ["score", "report", "sample"])
+def test_a_command_that_needs_something_shows_its_help_when_given_nothing(name, capsys):
+    assert cli.run([name]) == 2
+    shown = "".join(capsys.readouterr())
+    assert f"Usage: fsynth {name}" in shown and "fsynth: " not in shown and "see:" not in shown
+
+
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
@@ -59,6 +83,9 @@ def test_every_command_shows_its_help(name, capsys):
         (["sd-train", "--image-source", "tar"], 2, "expected one of zip, hdf5, got 'tar'"),
         (["sd-train", "--set", "nope=1"], 1, "unknown key 'nope'"),
         (["sd-train", "--recipe", "missing.yaml"], 1, "recipe missing.yaml: No such file"),
+        (["score", "--json"], 2, "Missing argument 'FOLDER'"),
+        (["sample", "--json"], 1, "--prompts is missing"),
+        (["sd-train", "--resume", "no/run"], 1, "--resume no/run: no run.yaml there; name a run folder"),
     ],
 )
 def test_bad_input_is_one_line_and_an_exit_code(words, code, text, capsys):
@@ -98,3 +125,7 @@ def test_no_arguments_show_the_help_and_no_error(capsys):
     shown = capsys.readouterr()
     assert "Usage: fsynth" in shown.out + shown.err
     assert "fsynth: " not in shown.err
+
+
+def test_the_package_lists_what_it_loads_lazily():
+    assert {"load_dataset", "__version__"} <= set(dir(fsynth))

@@ -72,6 +72,7 @@ def test_the_command_line_imports_nothing_heavy_at_start():
         "config.py",
         "console.py",
         "errors.py",
+        "flags.py",
         "outputs.py",
         "keyed.py",
     ]

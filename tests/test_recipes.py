@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 from fsynth import cli
+from fsynth.config import TrainSettings
 from fsynth.settings import load, read_recipe
 
 FOLDER = Path(__file__).resolve().parents[1] / "recipes"
 RECIPES = sorted(FOLDER.glob("*/*.yaml"))
 
 
-def test_there_are_recipes():
-    assert RECIPES
+def test_the_commands_whose_help_names_recipes_have_some():
+    trained = {name for name, (kind, _) in cli.COMMANDS.items() if issubclass(kind, TrainSettings)}
+    assert trained == {path.parent.name for path in RECIPES}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
