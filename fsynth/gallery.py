@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from fsynth import clip_model, retrieval
+from fsynth.comparison import Ranking
 from fsynth.console import is_main_process, say
 from fsynth.errors import DataError
 from fsynth.order import choose_rows
@@ -17,7 +18,7 @@ from fsynth.order import choose_rows
 PICTURES_AT_ONCE = 128
 
 Scores = dict[str, dict[str, dict[str, float]]]
-"""protocol -> direction -> name -> number, as `fsynth.retrieval.evaluate` gives it."""
+"""protocol -> direction -> name -> number, as `fsynth.retrieval.scores` gives it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Gallery:
         captions, groups = retrieval.caption_groups(dataset.select_columns("text")[rows]["text"])
         return Gallery(dataset, tuple(rows), tuple(captions), groups, seed)
 
-    def scores(self, model: clip_model.ClipModel, workers: int = 0, title: str = "evaluating") -> Scores:
+    def rank(self, model: clip_model.ClipModel, workers: int = 0, title: str = "evaluating") -> Ranking:
         """Encode every picture and every distinct caption once, on the model's device, and rank."""
         from tqdm.auto import tqdm
 
@@ -134,20 +135,3 @@ def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
         return line[0]
     cells = [line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))]
     return "   ".join(cells).rstrip()
-
-
-def headline(scores: Scores) -> float:
-    """One number in [0, 1] to call a model better or worse: mean group recall over k and both directions."""
-    group = scores["group"]
-    numbers = [group[direction][f"recall@{k}"] for direction in retrieval.DIRECTIONS for k in retrieval.AT]
-    return sum(numbers) / len(numbers)
-
-
-def verdict(before: Scores, after: Scores) -> str:
-    """Say plainly whether a fine-tuned model is better than the one it came from."""
-    numbers = f"mean group recall {headline(before):.1%} before, {headline(after):.1%} after"
-    if headline(after) > headline(before):
-        return f"the fine-tuned model is better: {numbers}"
-    if headline(after) == headline(before):
-        return f"the fine-tuned model is no better: {numbers}"
-    return f"the fine-tuned model is WORSE than before: {numbers}; try a lower --lr or fewer --epochs"

@@ -19,7 +19,7 @@ the same formula: all answers tied, and only the indistinguishable ones tied.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -150,12 +150,19 @@ def ceiling_places(groups: Tensor) -> Places:
     return Places(torch.zeros_like(groups), rows_of, torch.ones_like(groups))
 
 
-def evaluate(images: Tensor, captions: Tensor, groups: Tensor) -> dict[str, dict[str, dict[str, float]]]:
+def evaluate(images: Tensor, captions: Tensor, groups: Tensor) -> dict[str, dict[str, Places]]:
+    """The places of all queries: protocol -> direction -> `Places`, from which `scores` are taken.
+
+    Arguments and errors as in `pair_places`.
+    """
+    return {"pair": pair_places(images, captions, groups), "group": group_places(images, captions, groups)}
+
+
+def scores(places: Mapping[str, Mapping[str, Places]]) -> dict[str, dict[str, dict[str, float]]]:
     """All scores: protocol -> direction -> ``recall@k``, ``median_rank``, ``mean_rank``.
 
-    Arguments and errors as in `pair_places`; ranks count from 1, recalls are in [0, 1].
+    Ranks count from 1, recalls are in [0, 1].
     """
-    places = {"pair": pair_places(images, captions, groups), "group": group_places(images, captions, groups)}
     return {
         protocol: {direction: summary(by[direction]) for direction in DIRECTIONS}
         for protocol, by in places.items()
@@ -163,7 +170,7 @@ def evaluate(images: Tensor, captions: Tensor, groups: Tensor) -> dict[str, dict
 
 
 def bounds(groups: Tensor) -> dict[str, dict[str, dict[str, float]]]:
-    """What the scores of `evaluate` lie between: protocol -> direction -> ``chance@k`` and ``ceiling@k``."""
+    """What `scores` lie between: protocol -> direction -> ``chance@k`` and ``ceiling@k``."""
     perfect = ceiling_places(groups)
     result: dict[str, dict[str, dict[str, float]]] = {}
     for protocol in ("pair", "group"):

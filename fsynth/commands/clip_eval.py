@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fsynth import clip_model, gallery, outputs
+from fsynth import clip_model, gallery, outputs, retrieval
 from fsynth.clip_model import ClipModel
+from fsynth.comparison import Comparison, Ranking, compare
 from fsynth.config import ClipEvalConfig
 from fsynth.console import say
 from fsynth.data.sources import open_source
@@ -21,7 +23,8 @@ _LONGEST_HEADING = 18
 
 @dataclass(frozen=True)
 class ClipEvalResult:
-    """``scores``: model as the user wrote it -> protocol -> direction -> name -> number."""
+    """``scores``: model as the user wrote it -> protocol -> direction -> name -> number.
+    ``comparisons``: of each further model with the first."""
 
     folder: Path
     n_samples: int
@@ -29,6 +32,7 @@ class ClipEvalResult:
     seed: int
     bounds: Scores
     scores: dict[str, Scores]
+    comparisons: tuple[Comparison, ...]
 
 
 def main(config: ClipEvalConfig) -> ClipEvalResult:
@@ -46,9 +50,13 @@ def main(config: ClipEvalConfig) -> ClipEvalResult:
     names = config.model or (clip_model.TINY if source.synthetic else clip_model.DEFAULT,)
     models = [_load(name) for name in dict.fromkeys(names)]
     chosen = Gallery.choose(source.test, config.n_samples, config.seed)
-    scores = {model.source: _scores(chosen, model, config.workers) for model in models}
+    ranked = {model.source: _ranking(chosen, model, config.workers) for model in models}
+    scores = {name: retrieval.scores(places) for name, places in ranked.items()}
+    comparisons = _comparisons(ranked, chosen.groups)
     with outputs.whole_folder(config.output, "clip-eval") as (staging, final):
-        outputs.write_json(staging / "scores.json", _record(source.describe, chosen, models, scores))
+        outputs.write_json(
+            staging / "scores.json", _record(source.describe, chosen, models, scores, comparisons)
+        )
         result = ClipEvalResult(
             folder=final,
             n_samples=len(chosen.rows),
@@ -56,8 +64,11 @@ def main(config: ClipEvalConfig) -> ClipEvalResult:
             seed=chosen.seed,
             bounds=chosen.bounds(),
             scores=scores,
+            comparisons=comparisons,
         )
     _say_table(chosen, models, scores)
+    for comparison in comparisons:
+        say(f"\n{comparison.text()}")
     return result
 
 
@@ -67,17 +78,26 @@ def _load(name: str) -> ClipModel:
     return model
 
 
-def _scores(chosen: Gallery, model: ClipModel, workers: int) -> Scores:
+def _ranking(chosen: Gallery, model: ClipModel, workers: int) -> Ranking:
     """On the GPU where there is one, and off it again: the next model may need the room."""
     model.network.to("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return chosen.scores(model, workers, f"evaluating {model.source[-30:]}")
+        return chosen.rank(model, workers, f"evaluating {model.source[-30:]}")
     finally:
         model.network.to("cpu")
 
 
+def _comparisons(ranked: Mapping[str, Ranking], groups: torch.Tensor) -> tuple[Comparison, ...]:
+    (first, places), *others = ranked.items()
+    return tuple(compare(first, places, name, found, groups) for name, found in others)
+
+
 def _record(
-    data: str, chosen: Gallery, models: Sequence[ClipModel], scores: dict[str, Scores]
+    data: str,
+    chosen: Gallery,
+    models: Sequence[ClipModel],
+    scores: dict[str, Scores],
+    comparisons: Sequence[Comparison],
 ) -> dict[str, Any]:
     return {
         "data": data,
@@ -87,6 +107,7 @@ def _record(
             model.source: {"preprocessing": model.preprocessing, "scores": scores[model.source]}
             for model in models
         },
+        "comparisons": [dataclasses.asdict(comparison) for comparison in comparisons],
     }
 
 

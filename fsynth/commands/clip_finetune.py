@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
-from fsynth import clip_model, contrastive, gallery, outputs
+from fsynth import clip_model, contrastive, gallery, outputs, retrieval
 from fsynth.clip_model import ClipModel
+from fsynth.comparison import Comparison, compare
 from fsynth.config import ClipFinetuneConfig
 from fsynth.console import say
 from fsynth.data.sources import Source, open_source
@@ -41,7 +42,8 @@ REASONS = {
 @dataclass(frozen=True)
 class ClipFinetuneResult:
     """``before`` and ``after``: protocol -> direction -> name -> number, on the same held-out rows;
-    ``bounds``: their chance and ceiling. ``loss`` is the last epoch's mean."""
+    ``bounds``: their chance and ceiling. ``comparison`` says whether these rows show a difference.
+    ``loss`` is the last epoch's mean."""
 
     folder: Path
     model: str
@@ -56,7 +58,7 @@ class ClipFinetuneResult:
     bounds: Scores
     before: Scores
     after: Scores
-    better: bool
+    comparison: Comparison
     seconds: float
 
 
@@ -98,21 +100,24 @@ def _finetune(
     pairs = contrastive.Pairs(source.train, rows, model, config.seed)
     say(f"pairs: {len(pairs):,} with {len(pairs.tokens):,} distinct sentences")
     network = model.network.to(run.device)
-    before = chosen.scores(model, config.workers, "evaluating before") if run.is_main else None
+    first = chosen.rank(model, config.workers, "evaluating before") if run.is_main else None
     start = weights_signature(network)
 
     loss = _learn(config, pairs, network, run)
 
     if weights_signature(network) == start:
         raise FsynthError(f"the weights did not change in {run.steps} steps; --lr {config.lr:g} does nothing")
-    if before is None:
+    if first is None:
         return None
     reloaded = _save(run.folder, model, chosen)
     reloaded.network.to(run.device)
-    after = chosen.scores(reloaded, config.workers, "evaluating after")
-    _write_scores(run.folder, source, model, chosen, before, after)
+    second = chosen.rank(reloaded, config.workers, "evaluating after")
+    before, after = retrieval.scores(first), retrieval.scores(second)
+    comparison = compare("before", first, "after", second, chosen.groups)
+    _write_scores(run.folder, source, model, chosen, before, after, comparison)
     say(f"\n{chosen.describe()}\n{gallery.table({'before': before, 'after': after}, chosen.bounds())}")
-    say(f"\n{gallery.verdict(before, after)}")
+    advice = "; try a lower --lr or fewer --epochs" if comparison.verdict == "worse" else ""
+    say(f"\n{comparison.text()}{advice}")
     say(f"model: {run.folder / 'model'} (an open_clip folder: local-dir:{run.folder / 'model'})")
     return ClipFinetuneResult(
         folder=run.folder,
@@ -128,7 +133,7 @@ def _finetune(
         bounds=chosen.bounds(),
         before=before,
         after=after,
-        better=gallery.headline(after) > gallery.headline(before),
+        comparison=comparison,
         seconds=0.0,
     )
 
@@ -244,7 +249,13 @@ def _sentence_difference(model: ClipModel, reloaded: ClipModel, chosen: Gallery)
 
 
 def _write_scores(
-    folder: Path, source: Source, model: ClipModel, chosen: Gallery, before: Scores, after: Scores
+    folder: Path,
+    source: Source,
+    model: ClipModel,
+    chosen: Gallery,
+    before: Scores,
+    after: Scores,
+    comparison: Comparison,
 ) -> None:
     outputs.write_json(
         folder / "scores.json",
@@ -256,5 +267,6 @@ def _write_scores(
                 "before": {"model": model.source, "preprocessing": model.preprocessing, "scores": before},
                 "after": {"model": "model", "preprocessing": model.preprocessing, "scores": after},
             },
+            "comparisons": [dataclasses.asdict(comparison)],
         },
     )

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -35,7 +36,11 @@ def test_models_stand_side_by_side_on_the_same_rows(archive, models, tmp_path, c
     record = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert record["models"][models[1]]["scores"] == result.scores[models[1]]
     assert record["models"][models[1]]["preprocessing"]["size"] == [128, 128]
+    (found,) = result.comparisons
+    assert record["comparisons"] == [dataclasses.asdict(found)]
+    assert (found.baseline, found.model, found.rows, found.verdict) == (*models, 6, "unclear")
     said = capsys.readouterr().err
+    assert found.text() in said
     assert "model 1" in said and "model 2" in said and "ceiling" in said
     assert f"6 held-out pictures with {result.distinct_captions} distinct captions" in said
 

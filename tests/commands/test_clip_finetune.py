@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import open_clip
@@ -126,6 +127,7 @@ def test_a_batch_larger_than_the_data_is_cut_and_said(archive, small, tmp_path, 
     said = capsys.readouterr().err
     assert "cut to 30" in said and "--n-samples 5,000 is more than the 10 held-out rows" in said
     assert "ceiling" in said and "chance" in said
+    assert "10 rows" in said.split("mean group recall")[1]
 
 
 def test_wrong_settings_leave_nothing_behind(archive, small, tmp_path):
@@ -148,13 +150,13 @@ def test_what_is_not_given_depends_on_the_model_and_is_said(capsys, archive):
     assert "--lr 1e-05" in said and "--epochs 3" not in said
 
 
-def test_a_worse_model_is_called_worse():
-    def scores(value):
-        numbers = {f"recall@{k}": value for k in (1, 5, 10)}
-        return {"group": {"text_to_image": numbers, "image_to_text": numbers}}
-
-    assert "WORSE" in clip_finetune.gallery.verdict(scores(0.5), scores(0.4))
-    assert "better" in clip_finetune.gallery.verdict(scores(0.4), scores(0.5))
+def test_ten_rows_are_too_few_for_a_verdict_on_a_random_model(done):
+    record = json.loads((done.folder / "scores.json").read_text())["comparisons"]
+    assert record == [dataclasses.asdict(done.comparison)]
+    found = done.comparison
+    assert (found.baseline, found.model, found.rows) == ("before", "after", 10)
+    assert found.low <= found.difference <= found.high
+    assert found.verdict == "unclear"
 
 
 def test_warm_up_longer_than_half_the_run_is_refused():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 import yaml
 
-from fsynth import retrieval, samples, scores
+from fsynth import comparison, retrieval, samples, scores
 
 PROMPTS = ("the lady wore a red dress.", "<script>alert('tee')</script> & a \"tee\"")
 RECIPE = {
@@ -31,14 +32,14 @@ def write_clip_run(folder: Path) -> Path:
     captions = torch.nn.functional.normalize(torch.randn(6, 16, generator=draw), dim=1)
     blind = torch.nn.functional.normalize(torch.randn(8, 16, generator=draw), dim=1)
     models = {"before": blind, "after": captions[groups]}
+    ranked = {name: retrieval.evaluate(pictures, captions, groups) for name, pictures in models.items()}
+    found = comparison.compare("before", ranked["before"], "after", ranked["after"], groups)
     record = {
         "n_samples": 8,
         "distinct_captions": 6,
         "bounds": retrieval.bounds(groups),
-        "models": {
-            name: {"scores": retrieval.evaluate(pictures, captions, groups)}
-            for name, pictures in models.items()
-        },
+        "models": {name: {"scores": retrieval.scores(places)} for name, places in ranked.items()},
+        "comparisons": [dataclasses.asdict(found)],
     }
     folder.mkdir(parents=True)
     (folder / "scores.json").write_text(json.dumps(record))

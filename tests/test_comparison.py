@@ -1,0 +1,150 @@
+"""Verdicts on models: none where the rows show nothing, and the interval of a slow, obvious bootstrap."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fsynth import comparison, retrieval
+from fsynth.retrieval import Places
+from tests.reference import comparison as slow
+
+
+def simulated(groups, noise, draw):
+    """Places of a model that sees pictures and sentences through noise."""
+    captions = int(groups.max()) + 1
+    truth = torch.eye(captions, 48)
+    pictures = truth[groups] + noise * torch.randn(len(groups), 48, generator=draw)
+    sentences = truth + 0.3 * noise * torch.randn(captions, 48, generator=draw)
+    unit = torch.nn.functional.normalize
+    return retrieval.evaluate(unit(pictures, dim=1), unit(sentences, dim=1), groups)
+
+
+def repeating(rows, captions, draw):
+    return torch.cat([torch.arange(captions), torch.randint(captions, (rows - captions,), generator=draw)])
+
+
+def compared(noises, rows=40, captions=30, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    groups = repeating(rows, captions, draw)
+    first, second = (simulated(groups, noise, draw) for noise in noises)
+    return comparison.compare("before", first, "after", second, groups)
+
+
+@st.composite
+def answers(draw):
+    """(places by direction of two models, groups), any ranks."""
+    captions = draw(st.integers(2, 6))
+    extra = draw(st.lists(st.integers(0, captions - 1), max_size=6))
+    groups = torch.tensor([*range(captions), *extra])
+
+    def places(queries):
+        better = torch.tensor(draw(st.lists(st.integers(0, 12), min_size=queries, max_size=queries)))
+        return Places(better, torch.ones_like(better), torch.ones_like(better))
+
+    models = [
+        {"group": {"text_to_image": places(captions), "image_to_text": places(len(groups))}} for _ in "ab"
+    ]
+    return models, groups
+
+
+@settings(max_examples=25, deadline=None)
+@given(answers())
+def test_every_resample_equals_the_slow_one(problem):
+    (first, second), groups = problem
+    before, after = comparison._recalls(first), comparison._recalls(second)
+    pictures = torch.bincount(groups, weights=after[1] - before[1])
+    rows = torch.bincount(groups)
+    ours = comparison._resampled(after[0] - before[0], pictures, rows.double())
+    draw = torch.Generator().manual_seed(comparison.SEED)
+    drawn = torch.randint(len(rows), (comparison.DRAWS, len(rows)), generator=draw)
+    lists = [tuple(recall.tolist() for recall in recalls) for recalls in (before, after)]
+    for number in (0, 1, 17, comparison.DRAWS - 1):
+        expected = slow.difference(*lists, groups.tolist(), drawn[number].tolist())
+        assert ours[number].item() == pytest.approx(expected)
+
+
+@settings(max_examples=25, deadline=None)
+@given(answers())
+def test_a_comparison_turned_round_is_its_mirror_image(problem):
+    (first, second), groups = problem
+    there = comparison.compare("a", first, "b", second, groups)
+    back = comparison.compare("b", second, "a", first, groups)
+    assert there.difference == pytest.approx(-back.difference)
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
+    assert (there.verdict, back.verdict) in {
+        ("better", "worse"),
+        ("worse", "better"),
+        ("unclear", "unclear"),
+    }
+    assert there.low - 1e-9 <= there.high
+
+
+def test_a_model_does_not_differ_from_itself():
+    draw = torch.Generator().manual_seed(0)
+    groups = repeating(40, 30, draw)
+    places = simulated(groups, 0.5, draw)
+    found = comparison.compare("before", places, "after", places, groups)
+    assert (found.difference, found.low, found.high, found.changed_captions) == (0, 0, 0, 0)
+    assert found.verdict == "unclear"
+    assert "no difference that 40 rows can show" in found.text()
+
+
+def test_a_large_difference_is_found_either_way():
+    better, worse = compared((0.6, 0.1)), compared((0.1, 0.6))
+    assert better.verdict == "better" and better.low > 0.05
+    assert worse.verdict == "worse" and worse.high < -0.05
+    assert "after is better than before" in better.text() and "WORSE" in worse.text()
+
+
+def test_chance_is_seldom_taken_for_a_difference():
+    """Nominally 5 in 100; more than 12 of 100 would come by chance in 1 of 700 such tests."""
+    verdicts = [compared((0.4, 0.4), 24, 18, seed).verdict for seed in range(100)]
+    assert 100 - verdicts.count("unclear") <= 12
+
+
+def test_more_rows_show_what_few_cannot():
+    few = [compared((0.35, 0.25), 10, 8, seed).verdict for seed in range(20)]
+    many = [compared((0.35, 0.25), 300, 45, seed).verdict for seed in range(20)]
+    assert few.count("better") <= 5 and many.count("better") >= 15
+
+
+def test_the_headline_is_the_mean_of_the_group_recalls_printed():
+    draw = torch.Generator().manual_seed(3)
+    groups = repeating(40, 30, draw)
+    first, second = (simulated(groups, noise, draw) for noise in (0.5, 0.3))
+    found = comparison.compare("before", first, "after", second, groups)
+    for places, headline in ((first, found.baseline_recall), (second, found.model_recall)):
+        scores = retrieval.scores(places)["group"]
+        numbers = [scores[name][f"recall@{k}"] for name in retrieval.DIRECTIONS for k in retrieval.AT]
+        assert headline == pytest.approx(sum(numbers) / 6)
+
+
+def test_few_changed_captions_show_nothing_however_far_they_went():
+    ranks = torch.zeros(40, dtype=torch.int64)
+    lost = ranks.clone()
+    lost[: comparison.LEAST_CHANGED - 1] = 30
+
+    def model(better):
+        places = Places(better, torch.ones_like(better), torch.ones_like(better))
+        return {"group": {"text_to_image": places, "image_to_text": places}}
+
+    groups = torch.arange(40)
+    assert comparison.compare("a", model(lost), "b", model(ranks), groups).verdict == "unclear"
+    lost[: comparison.LEAST_CHANGED + 6] = 30
+    assert comparison.compare("a", model(lost), "b", model(ranks), groups).verdict == "better"
+
+
+def test_one_caption_shows_nothing():
+    found = compared((5.0, 0.1), rows=6, captions=1)
+    assert found.verdict == "unclear" and (found.low, found.high) == (-1, 1)
+
+
+def test_the_same_places_give_the_same_interval(monkeypatch):
+    once = compared((0.5, 0.3))
+    torch.manual_seed(123)
+    assert compared((0.5, 0.3)) == once
+    monkeypatch.setattr(comparison, "_NUMBERS_AT_ONCE", 100)  # three resamples at a time
+    assert compared((0.5, 0.3)) == once
