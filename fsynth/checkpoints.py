@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,7 @@ def save(run_folder: Path, step: int, state: dict[str, Any]) -> None:
     beside = folder / f".step-{step:08d}.part"
     with open(beside, "wb") as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(folder / f"step-{step:08d}.pt")
+    outputs.put_in_place(beside, folder / f"step-{step:08d}.pt")
     for old in sorted(folder.glob("step-*.pt"))[:-KEPT]:
         old.unlink()
 

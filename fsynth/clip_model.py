@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fsynth import hub
+from fsynth import hub, outputs
 from fsynth.errors import ModelError
 
 DEFAULT = "ViT-B-32:laion2b_s34b_b79k"
@@ -86,7 +85,7 @@ class ClipModel:
         beside.mkdir(parents=True)
         try:
             self._write(beside, half)
-            beside.rename(folder)
+            outputs.put_in_place(beside, folder)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         return folder
@@ -107,8 +106,6 @@ class ClipModel:
         usual = (folder / CONFIG_FILE).stat().st_mode & 0o777
         for path in folder.iterdir():
             path.chmod(usual)  # safetensors lets the owner alone read its files
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
 
 
 def _write_portable_tokenizer_class(folder: Path) -> None:

@@ -81,8 +81,7 @@ def _missing(folder: Path) -> list[Path]:
 
 def _replace_empty(final: Path, staging: Path) -> None:
     try:
-        final.rmdir()
-        staging.rename(final)
+        put_in_place(staging, final)
     except OSError as error:
         raise OutputError(f"cannot write {final}: {error.strerror}; choose another --output") from None
 
@@ -120,14 +119,45 @@ def remove_folder(folder: Path) -> None:
             RUNS.rmdir()
 
 
+def put_in_place(beside: Path, final: Path) -> None:
+    """Give a finished file or folder its name. All of it is on the disk before the name is: a machine that
+    goes down leaves it complete or absent.
+
+    Args:
+        beside: in the same folder as ``final``.
+        final: a file there is replaced; a folder there must be empty.
+
+    Raises:
+        OSError: the disk is full, or ``final`` cannot be replaced.
+    """
+    make_durable(beside)
+    beside.replace(final)
+    _flush(final.parent)
+
+
+def make_durable(place: Path) -> None:
+    """Wait until a file, or a folder with all in it, is on the disk."""
+    for inside in sorted(place.rglob("*"), reverse=True):  # what a folder lists before the folder
+        _flush(inside)
+    _flush(place)
+
+
+def _flush(place: Path) -> None:
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        if not place.is_dir():  # some network file systems cannot flush folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole: beside, flushed to the disk, then renamed."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with open(beside, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    beside.write_text(text, encoding="utf-8")
+    put_in_place(beside, path)
 
 
 def write_json(path: Path, value: Any) -> None:

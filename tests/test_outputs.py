@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
+
 import pytest
 
 from fsynth import outputs
@@ -73,3 +77,30 @@ def test_a_place_that_cannot_be_a_folder_is_one_line(here, output, told):
     (here / "file").write_text("")
     with pytest.raises(OutputError, match=told):
         outputs.choose_folder(here / output, "sample")
+
+
+def test_everything_is_on_the_disk_before_it_has_its_name(here, monkeypatch):
+    flushed, fsync = {}, os.fsync
+
+    def watched(descriptor):
+        flushed[os.fstat(descriptor).st_ino] = (here / "final").exists() and any((here / "final").iterdir())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    with outputs.whole_folder(here / "final", "sample") as (staging, final):
+        (staging / "deep").mkdir()
+        (staging / "deep" / "b.txt").write_text("b")
+        outputs.write_text(staging / "a.txt", "a")
+    places = [final, *final.rglob("*")]
+    assert len(places) == 4 and not any(flushed[place.stat().st_ino] for place in places)
+    assert flushed[here.stat().st_ino]  # and the name itself
+
+
+def test_a_file_system_that_cannot_flush_folders_will_do(here, monkeypatch):
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    outputs.write_text(here / "a.txt", "a")
+    assert (here / "a.txt").read_text() == "a"

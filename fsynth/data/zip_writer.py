@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from fsynth import outputs
 from fsynth.data import zip_cipher
 from fsynth.errors import DataError, OutputError
 
@@ -77,9 +78,7 @@ def write_encrypted_zip(
     try:
         with beside.open("wb") as file:
             _write(file, _encrypted(members, password, encryption, compress), path)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        outputs.put_in_place(beside, path)
     except OSError as error:
         raise OutputError(
             f"cannot write the archive {path} ({error.strerror}); choose another place"
