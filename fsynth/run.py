@@ -2,7 +2,7 @@
 
 The command owns model, loss, evaluation and export, and its loop stays in view:
 
-    with Run("sd-train", recipe, output=config.output, seed=config.seed) as run:
+    with Run.of("sd-train", config) as run:
         unet, optimizer, schedule = run.prepare(unet, optimizer, schedule)
         for batch in run.batches(dataset, batch_size=..., epochs=..., models=[unet]):
             loss = (per_row_loss(unet, batch) * batch["weight"]).sum()
@@ -33,6 +33,7 @@ from fsynth.errors import ConfigError, FsynthError, OutputError
 from fsynth.keyed import seed_of
 from fsynth.launch import make_accelerator
 from fsynth.order import MicroBatch, Order, Pick
+from fsynth.settings import dump
 
 MAY_DIFFER_ON_RESUME = {"checkpoint_every", "workers", "password_file", "resume", "output"}
 
@@ -75,14 +76,31 @@ class Run:
         recipe = {key: value for key, value in recipe.items() if key not in ("output", "resume")}
         self.folder = self._resume(resume, recipe) if resume else self._begin(command, output, recipe)
 
+    @classmethod
+    def of(cls, command: str, config: Any) -> Run:
+        """The run of a training command's config: it has the settings used here, and is the recipe."""
+        return cls(
+            command,
+            dump(config),
+            output=config.output,
+            seed=config.seed,
+            precision=config.precision,
+            checkpoint_every=config.checkpoint_every,
+            resume=config.resume,
+        )
+
     def __enter__(self) -> Run:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
-        """Leave the process group; a run that failed before its first step leaves no folder behind."""
+        """Leave the process group; a run that failed before its first step leaves no folder behind.
+
+        The process that fails removes it, whichever it is: the others may wait for it where no signal
+        reaches them, until the launcher kills them.
+        """
         if kind is None:
             self.accelerator.end_training()
-        elif self.is_main and self.step == 0:
+        elif self.step == 0:
             outputs.remove_folder(self.folder)
 
     # ---------------------------------------------------------------------------------- the folder
@@ -314,6 +332,7 @@ class Run:
         """Write result.json: the run is whole. Every process calls it."""
         self.accelerator.wait_for_everyone()
         if self.is_main:
+            outputs.make_durable(self.folder)  # all that result.json vouches for
             outputs.write_json(self.folder / "result.json", result)
         self.accelerator.wait_for_everyone()
 

@@ -22,7 +22,7 @@ from fsynth.errors import ConfigError, FsynthError, ModelError
 from fsynth.gallery import Gallery, Scores
 from fsynth.order import choose_rows
 from fsynth.run import Run, weights_signature
-from fsynth.settings import dump, flag_name
+from fsynth.settings import flag_name
 
 GALLERY_SEED = 0
 """The run's seed does not choose the held-out rows: scores compare between runs."""
@@ -84,7 +84,7 @@ def main(config: ClipFinetuneConfig) -> ClipFinetuneResult | None:
     config = _resolve(config, source)
     model = clip_model.load(config.model)
     say(f"model: {model.describe()}")
-    with _new_run(config) as run:
+    with Run.of("clip-finetune", config) as run:
         result = _finetune(config, source, model, run)
         if result is not None:
             result = dataclasses.replace(result, seconds=round(time.monotonic() - started, 1))
@@ -202,18 +202,6 @@ def _defaults(config: ClipFinetuneConfig, tiny: bool) -> Defaults:
             reason = REASONS[name][0 if tiny else 1]
             say(f"{flag_name(name)} {default:g}: {reason}")
     return values
-
-
-def _new_run(config: ClipFinetuneConfig) -> Run:
-    return Run(
-        "clip-finetune",
-        dump(config),
-        output=config.output,
-        seed=config.seed,
-        precision=config.precision,
-        checkpoint_every=config.checkpoint_every,
-        resume=config.resume,
-    )
 
 
 # --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 from fsynth import outputs
 from fsynth.config import DataMakeConfig
 from fsynth.console import say
-from fsynth.data import archive, drawn_archive, synthetic
+from fsynth.data import archive, synthetic
 from fsynth.data.drawing_workers import Task
 from fsynth.errors import ConfigError
 
@@ -36,18 +36,18 @@ def main(config: DataMakeConfig) -> DataMakeResult:
     if config.annotation is not None and config.held_out is not None:
         raise ConfigError("--held-out does not go with --annotation, whose ind.mat decides; leave one out")
     password = _password(config.password_file)
-    with outputs.whole_folder(config.output, "data-make") as (staging, final):
-        listing = synthetic.list_rows(
-            config.rows, config.seed, config.annotation, config.held_out, config.balance
-        )
-        origin = config.annotation or "the grammar"
-        say(f"drawing {len(listing.rows):,} pictures of {config.size} px; captions: {origin}")
-        labels = [row.labels for row in listing.rows]
-        task = Task(labels, config.seed, config.look, config.size, pixels=config.hdf5)
-        drawn_archive.write(staging, listing, task, password, config.workers, given=config.annotation)
+    outputs.choose_folder(config.output, "data-make")  # a folder in use should not cost the listing first
+    listed = synthetic.list_rows(config.rows, config.seed, config.annotation, config.held_out, config.balance)
+    say(
+        f"drawing {len(listed.rows):,} pictures of {config.size} px; "
+        f"captions: {config.annotation or 'the grammar'}"
+    )
+    labels = [row.labels for row in listed.rows]
+    task = Task(labels, config.seed, config.look, config.size, pixels=config.hdf5)
+    final = synthetic.draw_rows(config.output, listed, task, password, config.annotation, config.workers)
     size = sum(file.stat().st_size for file in final.rglob("*") if file.is_file())
     say(f"{size / 2**20:,.1f} MiB; use it with --data {final} --password-file {final / 'password.txt'}")
-    return DataMakeResult(final, len(listing.rows), len(listing.train), len(listing.test), size)
+    return DataMakeResult(final, len(listed.rows), len(listed.train), len(listed.test), size)
 
 
 def _password(file: Path | None) -> bytes:

@@ -25,7 +25,6 @@ from fsynth.run import Run, weights_signature
 from fsynth.sd_folder import Found
 from fsynth.sd_rows import Draws, Pictures, TrainingRows
 from fsynth.sd_training import HeldOut, LossWatch, draw_pictures, encode
-from fsynth.settings import dump
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline, UNet2DConditionModel
@@ -75,7 +74,7 @@ def main(config: SDTrainConfig) -> SDTrainResult:
     found = sd_folder.find(config.model or (sd_folder.TINY if source.synthetic else sd_model.DEFAULT_MODEL))
     config = _resolve(config, source, found)
     pipeline = _load(config, found)
-    with _new_run(config) as run:
+    with Run.of("sd-train", config) as run:
         result = _train(config, source, found, pipeline.to(run.device), run)
         result = dataclasses.replace(result, seconds=round(time.monotonic() - started, 1))
         run.finish(dataclasses.asdict(result))
@@ -232,18 +231,6 @@ def _load(config: SDTrainConfig, found: Found) -> StableDiffusionPipeline:
     return pipeline
 
 
-def _new_run(config: SDTrainConfig) -> Run:
-    return Run(
-        "sd-train",
-        dump(config),
-        output=config.output,
-        seed=config.seed,
-        precision=config.precision,
-        checkpoint_every=config.checkpoint_every,
-        resume=config.resume,
-    )
-
-
 def _trainable(unet: UNet2DConditionModel) -> list[torch.nn.Parameter]:
     return [value for value in unet.parameters() if value.requires_grad]
 
@@ -345,7 +332,7 @@ def _save(run_folder: Path, unet: UNet2DConditionModel, found: Found) -> float:
             f"it is left in {staging}, the run is not finished"
         )
     shutil.rmtree(final, ignore_errors=True)  # of a run that was stopped just before it was finished
-    staging.rename(final)
+    outputs.put_in_place(staging, final)
     return difference
 
 

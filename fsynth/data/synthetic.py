@@ -69,10 +69,28 @@ def make_archive(
         OutputError: a folder that is not empty or cannot be written.
         MissingPackage: skia does not import.
     """
+    listed = list_rows(rows, seed, annotation, held_out, balance)
+    task = Task([row.labels for row in listed.rows], seed, look, size, pixels=hdf5)
+    return draw_rows(output, listed, task, password.encode(), annotation, workers)
+
+
+def draw_rows(
+    output: Path | None,
+    listed: Listing,
+    task: Task,
+    password: bytes = PASSWORD.encode(),
+    annotation: Path | None = None,
+    workers: int | None = None,
+) -> Path:
+    """The second half of `make_archive`, for rows that the caller listed (`list_rows`).
+
+    Args:
+        output: None for a new ``runs/data-make-<date>-<n>``.
+        task: what to draw; its labels are those of the rows.
+        annotation: where the rows were read, if they were not invented.
+    """
     with outputs.whole_folder(output, "data-make") as (staging, final):
-        listed = list_rows(rows, seed, annotation, held_out, balance)
-        task = Task([row.labels for row in listed.rows], seed, look, size, pixels=hdf5)
-        drawn_archive.write(staging, listed, task, password.encode(), workers, given=annotation)
+        drawn_archive.write(staging, listed, task, password, workers, given=annotation)
     return final
 
 
