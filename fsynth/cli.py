@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -45,7 +46,30 @@ SEVERAL_PROCESSES = {"clip-finetune", "sd-train"}
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 something the user can fix, 2 wrong usage."""
     signal.signal(signal.SIGTERM, _end)  # a launcher ends its workers so: let them tidy up
-    sys.exit(run(arguments))
+    if _processes() == 1:
+        sys.exit(run(arguments))
+    _run_among_several(arguments)
+
+
+def _processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _run_among_several(arguments: list[str] | None) -> None:
+    """`main` in a process of a launch. One that fails ends at once, whereupon the launcher ends the others:
+    no library's clean-up at exit may wait for them, who wait for this one."""
+    try:
+        code: Any = run(arguments)
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code:
+        os._exit(code)
+    sys.exit()
 
 
 def _end(*_: Any) -> None:
@@ -71,7 +95,15 @@ def run(arguments: list[str] | None = None) -> int:
             return _complain(_usage_text(error), error.exit_code)
         if type(error).__name__ == "Abort":
             return _complain("stopped by the keyboard", 130)
+        if _lost_the_others(error) and not os.environ.get("FSYNTH_TRACEBACK"):
+            reason = str(error).split(". ")[0] or type(error).__name__
+            return _complain(f"lost the other processes; the one that ended first says why ({reason})", 1)
         raise
+
+
+def _lost_the_others(error: Exception) -> bool:
+    """Whether this process waited for others of its launch in vain: torch's and gloo's errors."""
+    return _processes() > 1 and (type(error).__name__.startswith("Dist") or "gloo" in str(error))
 
 
 def _complain(text: str, code: int) -> int:
@@ -191,7 +223,7 @@ def _run_command(name: str, config: Any, as_json: bool) -> None:
 
 def _alone_in_first_process(name: str) -> bool:
     """Make rank 0 of a launch an ordinary single process; False in the other ranks."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if _processes() > 1:
         if not console.is_main_process():
             return False
         console.say(f"{name} works in one process; the others of this launch end here")

@@ -10,6 +10,7 @@ import pytest
 
 import fsynth
 from fsynth import cli
+from tests import launches
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -129,3 +130,11 @@ def test_no_arguments_show_the_help_and_no_error(capsys):
 
 def test_the_package_lists_what_it_loads_lazily():
     assert {"load_dataset", "__version__"} <= set(dir(fsynth))
+
+
+def test_one_process_that_fails_ends_the_launch_and_says_why(tmp_path):
+    output = launches.torchrun(2, ROOT / "tests/failing_process.py", tmp_path / "run", fails=True)
+    lines = [line for line in output.splitlines() if line.startswith("fsynth")]
+    assert "fsynth (rank 1): row" in output and "cannot be read" in output
+    assert not any("Traceback" in line for line in output.splitlines() if line.startswith("[rank")), lines
+    assert not (tmp_path / "run").exists()
