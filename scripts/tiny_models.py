@@ -184,6 +184,16 @@ def save_pipeline(
     )
     small.save_pretrained(folder)
     _spell_as_before(folder / "text_encoder" / "model.safetensors")
+    _split_as_before(folder / "tokenizer")
+
+
+def _split_as_before(tokenizer: Path) -> None:
+    """Write the vocabulary and the merges as files of their own too: older transformers read nothing else."""
+    model = json.loads((tokenizer / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    words = json.dumps(model["vocab"], ensure_ascii=False, separators=(",", ":"))
+    (tokenizer / "vocab.json").write_text(words + "\n", encoding="utf-8")
+    merges = ["#version: 0.2", *(" ".join(pair) for pair in model["merges"])]
+    (tokenizer / "merges.txt").write_text("\n".join(merges) + "\n", encoding="utf-8")
 
 
 def _spell_as_before(weights: Path) -> None:
