@@ -234,7 +234,10 @@ class ScorerSettings:
     """How pictures are judged; the same in `sample` and `score`."""
 
     extractor: Literal["auto", "probe", "inception"] = setting(
-        "auto", "network that judges: auto is the probe for drawn data, Inception otherwise", "Scores"
+        "auto",
+        "network that judges; auto is the probe for tiny, its fine-tunes and models of drawn data, "
+        "else Inception",
+        "Scores",
     )
     inception_weights: Path | None = setting(
         None, "file with torch-fidelity's Inception weights (default: torch hub's folder)", "Scores"

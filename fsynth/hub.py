@@ -11,19 +11,38 @@ from collections.abc import Iterator
 _SECONDS = 3.0
 
 
+def place() -> tuple[str, int]:
+    """Host and port of the hub: those of ``$HF_ENDPOINT``, else of the public one.
+
+    Raises:
+        ValueError: an address without a host, or whose port is no number.
+    """
+    from huggingface_hub import constants
+
+    url = urllib.parse.urlsplit(constants.ENDPOINT)
+    if not url.hostname:
+        raise ValueError(f"no host in {constants.ENDPOINT}")
+    return url.hostname, url.port or (80 if url.scheme == "http" else 443)
+
+
+def behind_a_proxy() -> bool:
+    """Whether requests to the hub go through a proxy, whose reach cannot be told from here."""
+    from huggingface_hub import constants
+
+    return bool(urllib.request.getproxies().get(urllib.parse.urlsplit(constants.ENDPOINT).scheme))
+
+
 def reachable() -> bool:
     """Whether the hub answers within seconds; behind a proxy, or told to be offline, nothing is tried."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
         return False
-    address = urllib.parse.urlsplit(constants.ENDPOINT)
-    if urllib.request.getproxies().get(address.scheme):
+    if behind_a_proxy():
         return True
     try:
-        port = address.port or (80 if address.scheme == "http" else 443)
-        socket.create_connection((address.hostname, port), timeout=_SECONDS).close()
-    except OSError:
+        socket.create_connection(place(), timeout=_SECONDS).close()
+    except (OSError, ValueError):
         return False
     return True
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fsynth import outputs
 from fsynth.errors import ModelError
-from fsynth.sd_folder import INDEX, LORA_WEIGHTS, RECORD, TINY, TINY_FOLDER
+from fsynth.sd_folder import INDEX, LORA_WEIGHTS, RECORD, TINY, TINY_FOLDER, base_of
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,14 @@ def trace(model: str) -> Lineage:
         model = str(result.get("model") or settings.get("model") or TINY)
     base = _base_of_lora(Path(model)) or model
     tiny = base == TINY or Path(base).resolve() == TINY_FOLDER.resolve()
-    return Lineage(base, tuple(runs), drawn or tiny, resolution)
+    return Lineage(TINY if tiny else base, tuple(runs), drawn or tiny, resolution)
 
 
 def _base_of_lora(folder: Path) -> str | None:
     """What a LoRA folder that left its run names as its base model."""
     if not (folder / LORA_WEIGHTS).is_file() or not (folder / RECORD).is_file():
         return None
-    return json.loads((folder / RECORD).read_text(encoding="utf-8")).get("base")
+    return base_of(folder)
 
 
 def _run_of(model: str) -> Path | None:
@@ -81,9 +82,17 @@ def _records(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
     if not (run / "result.json").is_file():
         raise ModelError(f"{run} is not a finished run (no result.json); finish it with --resume {run}")
+    settings = _record(run / "run.yaml", yaml.safe_load, yaml.YAMLError)
+    return settings, _record(run / "result.json", json.loads, ValueError)
+
+
+def _record(path: Path, parse: Callable[[str], Any], broken: type[Exception]) -> dict[str, Any]:
     try:
-        settings = yaml.safe_load((run / "run.yaml").read_text(encoding="utf-8"))
-        return settings, json.loads((run / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        first = str(error).splitlines()[0]
-        raise ModelError(f"the records of run {run} cannot be read ({first})") from None
+        values = parse(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, broken) as error:
+        reason = str(error).splitlines()[0]
+    else:
+        if isinstance(values, dict):
+            return values
+        reason = f"it holds a {type(values).__name__}, no settings" if values is not None else "it is empty"
+    raise ModelError(f"{path} cannot be read ({reason}); train again, or name the run's model/ elsewhere")

@@ -24,6 +24,8 @@ from fsynth.keyed import seed_of
 from fsynth.outputs import write_json, write_text
 
 ROWS, SHARED, SHEET, SCORES = "samples.jsonl", "sampling.json", "contact_sheet.png", "scores.json"
+EVERY_ROW, EVERY_RECORD = {"file_name", "text", "seed"}, {"model", "drawn", "steps", "guidance_scale"}
+"""What every samples.jsonl and sampling.json says, whichever command wrote it."""
 PICTURE_ENDINGS = {".png", ".jpg", ".jpeg", ".webp"}
 
 
@@ -109,7 +111,7 @@ def pictures_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; name one that `fsynth sample` wrote")
     if (folder / ROWS).is_file():
-        listed = [folder / row["file_name"] for row in _rows(folder / ROWS)]
+        listed = [folder / row["file_name"] for row in rows_of(folder / ROWS)]
         if missing := [path.name for path in listed if not path.is_file()]:
             raise DataError(f"{folder / ROWS} lists {missing[0]}, which is missing ({len(missing)} in all)")
     else:
@@ -120,17 +122,41 @@ def pictures_in(folder: Path) -> list[Path]:
     return listed
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """The lines of a samples.jsonl; each has file_name, text and seed.
+
+    Raises:
+        DataError: when the file is broken.
+    """
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except ValueError as error:
         raise DataError(f"{path} is not JSON lines ({error}); sample again") from None
+    if not all(isinstance(row, dict) and row.keys() >= EVERY_ROW for row in rows):
+        raise DataError(f"{path}: each line needs {_listed(EVERY_ROW)}; sample again")
+    return rows
 
 
 def shared_record(folder: Path) -> dict[str, Any]:
-    """sampling.json of a samples folder; empty for pictures from elsewhere."""
+    """sampling.json of a samples folder; empty for pictures from elsewhere.
+
+    Raises:
+        DataError: when the file is broken.
+    """
     path = folder / SHARED
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON ({error}); sample again") from None
+    if not isinstance(record, dict) or not record.keys() >= EVERY_RECORD:
+        raise DataError(f"{path} needs {_listed(EVERY_RECORD)}; sample again")
+    return record
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def versions(*packages: str) -> dict[str, str]:

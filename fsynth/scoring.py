@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fsynth import features, samples, scores
+from fsynth import console, features, samples, scores
 from fsynth.errors import ConfigError
 from fsynth.outputs import write_json
+from fsynth.sd_folder import TINY
 
 METRICS = {"is": "Inception Score"}
 
@@ -25,18 +26,41 @@ def check_metrics(metrics: Sequence[str], flag: str) -> None:
 
 
 def choose_extractor(
-    kind: str, drawn: bool, inception_weights: Path | None, device: str
+    kind: str, drawn: bool, base: str | None, inception_weights: Path | None, device: str
 ) -> features.Extractor:
-    """The network that judges pictures: ``probe``, ``inception``, or ``auto``: the probe for ``drawn`` ones.
+    """The network that judges pictures, and a line that says why it does.
 
-    Weights that are given by hand are meant to be used: with them, ``auto`` is Inception.
+    Args:
+        kind: ``probe``, ``inception``, or ``auto``: the probe for pictures of a ``drawn`` model, else
+            Inception. Weights that are given by hand are meant to be used: with them, auto is Inception.
+        drawn: the model goes back to the tiny one or learnt from drawn data (`lineage.Lineage`).
+        base: the model at the end of its lineage, where it is known.
 
     Raises:
         ModelError: when its weights are missing or wrong.
     """
-    if kind == "auto":
-        kind = "probe" if drawn and inception_weights is None else "inception"
-    return features.probe(device=device) if kind == "probe" else features.inception(inception_weights, device)
+    chosen, why = _judge(kind, drawn, base, inception_weights)
+    extractor = (
+        features.probe(device=device) if chosen == "probe" else features.inception(inception_weights, device)
+    )
+    what = "our small network for drawn garments" if chosen == "probe" else "torch-fidelity's Inception"
+    console.say(f"judge: {extractor.name}, {what}: {why}")
+    return extractor
+
+
+def _judge(kind: str, drawn: bool, base: str | None, weights: Path | None) -> tuple[str, str]:
+    if kind != "auto":
+        return kind, f"--extractor {kind}"
+    if weights is not None:
+        return "inception", "--inception-weights"
+    if not drawn:
+        return "inception", "the pictures count as photographs (--extractor probe for drawings)"
+    if base == TINY:
+        return (
+            "probe",
+            "the model goes back to the shipped tiny one, no real model (or --extractor inception)",
+        )
+    return "probe", "the model learnt from drawn data (or --extractor inception)"
 
 
 def score_folder(

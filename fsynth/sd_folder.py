@@ -104,8 +104,20 @@ def _find_base(lora: Path) -> Found:
             f"{lora} holds LoRA weights but no {RECORD} that names their base model; name the base model, "
             f"and {lora} with --lora"
         )
-    base = find(_read_json(lora / RECORD)["base"])
+    base = find(base_of(lora))
     return Found(base.name, base.pipeline, lora)
+
+
+def base_of(lora: Path) -> str:
+    """The base model that the fsynth.json of a LoRA folder names.
+
+    Raises:
+        ModelError: when the file is missing, broken or names none.
+    """
+    base = _read_json(lora / RECORD).get("base")
+    if not isinstance(base, str):
+        raise ModelError(f"model file {lora / RECORD} names no base model; name it, and {lora} with --lora")
+    return base
 
 
 def _download(name: str) -> Path:
@@ -117,10 +129,15 @@ def _download(name: str) -> Path:
         try:
             return Path(DiffusionPipeline.download(name, safety_checker=None, feature_extractor=None))
         except Exception as error:  # the hub's client's own, httpx's and the operating system's kinds
-            reason = _cause(error) if answers else "it cannot be reached"
+            reason = _cause(error)
+    if answers:
+        raise ModelError(
+            f"unknown model '{name}': there is no such folder, and the hub gave nothing ({reason}); check "
+            f"the name, or {WAYS}"
+        )
     raise ModelError(
-        f"unknown model '{name}': there is no such folder, and the hub gave nothing ({reason}); check the "
-        f"name and the network, or {WAYS}"
+        f"model {name} is not in this machine's cache and the hub cannot be reached; fetch it where there is "
+        f"a network (`hf download {name} --local-dir FOLDER`) and pass --model FOLDER, or take --model tiny"
     )
 
 
@@ -134,11 +151,14 @@ def _cause(error: BaseException) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"model file {path} cannot be read ({error.strerror}); {WAYS}") from None
     except ValueError as error:
         raise ModelError(f"model file {path} is not JSON ({error}); fetch the model again") from None
+    if not isinstance(values, dict):
+        raise ModelError(f"model file {path} holds a {type(values).__name__}, no settings; fetch it again")
+    return values
 
 
 # --------------------------------------------------------------------------------------------------

@@ -140,11 +140,12 @@ def draw_pictures(
     when: str,
     size: int,
     model: str,
+    base: str,
     drawn: bool,
 ) -> None:
     """``<folder>/<when>-<n>.png`` of each prompt, and their rows in samples.jsonl. The seed of a picture
-    depends on its prompt alone, so pictures of before and after, and of other runs, compare. ``drawn``
-    tells a scorer that the model draws rather than photographs."""
+    depends on its prompt alone, so pictures of before and after, and of other runs, compare. ``base`` and
+    ``drawn`` are those of the model's `lineage.Lineage`; they tell a scorer which network should judge."""
     if not prompts:
         return
     outputs.make_folder(folder)
@@ -159,5 +160,5 @@ def draw_pictures(
     index = folder / samples.ROWS
     kept = index.read_text(encoding="utf-8").splitlines() if index.exists() else []
     lines = [json.dumps({**asdict(row), "when": when}) for row in wanted]
-    outputs.write_json(folder / samples.SHARED, {**settings, "model": model, "drawn": drawn})
+    outputs.write_json(folder / samples.SHARED, {**settings, "model": model, "base": base, "drawn": drawn})
     outputs.write_text(index, "".join(f"{line}\n" for line in dict.fromkeys([*kept, *lines])))

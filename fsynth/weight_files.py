@@ -31,8 +31,7 @@ def inception_weights(given: Path | None = None) -> Path:
     Raises:
         ModelError: when the file is not there and cannot be downloaded, or is another file.
     """
-    if given is not None and not given.is_file():
-        raise ModelError(f"--inception-weights {given} does not exist; it should be {INCEPTION_FILE}")
+    check_given(given)
     path = given or _hub_folder() / INCEPTION_FILE
     if not path.is_file():
         _download(path)
@@ -43,6 +42,16 @@ def inception_weights(given: Path | None = None) -> Path:
             f"compare with nothing; take {INCEPTION_URL}"
         )
     return path
+
+
+def check_given(weights: Path | None) -> None:
+    """Refuse an ``--inception-weights`` that names no file.
+
+    Raises:
+        ModelError: with the name that the file should have.
+    """
+    if weights is not None and not weights.is_file():
+        raise ModelError(f"--inception-weights {weights} does not exist; it should be {INCEPTION_FILE}")
 
 
 def _hub_folder() -> Path:

@@ -64,8 +64,19 @@ def test_a_run_that_did_not_finish_is_refused(tmp_path):
         lineage.trace(str(run))
 
 
-def test_broken_records_are_named(tmp_path):
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("result.json", "{", "Expecting property name"),
+        ("result.json", "[]", "it holds a list, no settings"),
+        ("run.yaml", "", "it is empty"),
+        ("run.yaml", "[1]", "it holds a list, no settings"),
+        ("run.yaml", "{", "while parsing"),
+    ],
+)
+def test_broken_records_are_named(tmp_path, file, content, reason):
     run = make_run(tmp_path / "one")
-    (run / "result.json").write_text("{")
-    with pytest.raises(ModelError, match=r"records of run .*one cannot be read"):
+    (run / file).write_text(content)
+    with pytest.raises(ModelError) as caught:
         lineage.trace(str(run))
+    assert str(caught.value).startswith(f"{run / file} cannot be read ({reason}")

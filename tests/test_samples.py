@@ -56,7 +56,7 @@ def test_a_prompt_that_occurs_again_gets_other_pictures():
 
 
 def folder_of(tmp_path, prompts, model="tiny"):
-    shared = {"model": model, "drawn": True, "steps": 3}
+    shared = {"model": model, "drawn": True, "steps": 3, "guidance_scale": 7.5}
     rows = samples.plan(prompts)
     for number, row in enumerate(rows):
         samples.write_picture(tmp_path, row, np.full((8, 8, 3), number, np.uint8), shared)

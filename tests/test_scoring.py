@@ -1,6 +1,7 @@
 """Scores of a folder: which network judges, what the record says."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -68,21 +69,27 @@ def test_an_unknown_score_names_those_that_exist():
 
 
 @pytest.mark.parametrize(
-    ("kind", "drawn", "weights", "judge"),
+    ("kind", "drawn", "base", "weights", "judge", "why"),
     [
-        ("auto", True, None, "probe"),
-        ("auto", False, None, "inception"),
-        ("auto", True, "file.pth", "inception"),
-        ("probe", False, None, "probe"),
-        ("inception", True, None, "inception"),
+        ("auto", True, "tiny", None, "probe", "the model goes back to the shipped tiny one"),
+        ("auto", True, "some/model", None, "probe", "the model learnt from drawn data"),
+        ("auto", False, "some/model", None, "inception", "the pictures count as photographs"),
+        ("auto", True, "tiny", "file.pth", "inception", "--inception-weights"),
+        ("probe", False, None, None, "probe", "--extractor probe"),
+        ("inception", True, None, None, "inception", "--extractor inception"),
     ],
 )
-def test_drawings_are_judged_by_the_probe_and_photographs_by_inception(
-    monkeypatch, kind, drawn, weights, judge
+def test_drawings_are_judged_by_the_probe_and_photographs_by_inception_and_why_is_said(
+    monkeypatch, capsys, kind, drawn, base, weights, judge, why
 ):
-    monkeypatch.setattr(features, "probe", lambda device: "probe")
-    monkeypatch.setattr(features, "inception", lambda weights, device: "inception")
-    assert scoring.choose_extractor(kind, drawn, weights, "cpu") == judge
+    def named(name):
+        return types.SimpleNamespace(name=name)
+
+    monkeypatch.setattr(features, "probe", lambda device: named("probe"))
+    monkeypatch.setattr(features, "inception", lambda weights, device: named("inception"))
+    assert scoring.choose_extractor(kind, drawn, base, weights, "cpu").name == judge
+    said = capsys.readouterr().err
+    assert said.startswith(f"judge: {judge}, ") and f": {why}" in said
 
 
 def test_pictures_reach_the_judge_as_bytes(folder):

@@ -158,8 +158,10 @@ def _panels(table: pa.Table) -> dict[str, Counter[str]]:
 
 def _lines(agreement: dict[str, dict[str, float]], rows: int) -> list[str]:
     head = f"{'label':<10}{'agree':>9}{'of':>9}{'share':>11}{'differ':>9}{'unsaid':>9}"
-    return [head] + [
+    lines = [
         f"{column:<10}{found['agree']:>9,}{rows:>9,}{100 * found['share']:>9.2f} %"
         f"{found['disagree']:>9,}{found['unsaid']:>9,}"
         for column, found in agreement.items()
     ]
+    as_said = " and ".join(f"'{code}' ({column})" for column, code in UNSAID.items())
+    return [head, *lines, f"unsaid by the sentence: agrees with the code {as_said}, else differs"]

@@ -10,17 +10,15 @@ import importlib
 import os
 import platform
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import fsynth
-from fsynth import console
+from fsynth import console, hub
 from fsynth.config import DoctorConfig
 from fsynth.errors import FsynthError
 
@@ -162,13 +160,16 @@ def _hub() -> Finding:
         return Finding(
             "hub", "note", "HF_HUB_OFFLINE is set", "models must be local folders or already cached"
         )
-    host = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co")).hostname or "huggingface.co"
     try:
-        socket.create_connection((host, 443), timeout=2).close()
-    except OSError:
+        name = "{}:{}".format(*hub.place())
+    except ValueError as error:
+        return Finding("hub", "fail", f"HF_ENDPOINT: {error}", "set it to https://HOST, or unset it")
+    if hub.behind_a_proxy():
+        return Finding("hub", "ok", f"{name}, through a proxy; not tried")
+    if not hub.reachable():
         fix = "pass local folders to --model, or --model tiny; copy a hub cache and set HF_HOME"
-        return Finding("hub", "note", f"{host} cannot be reached", fix)
-    return Finding("hub", "ok", f"{host} answers")
+        return Finding("hub", "note", f"{name} cannot be reached", fix)
+    return Finding("hub", "ok", f"{name} answers")
 
 
 def _password(config: DoctorConfig) -> Finding:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsynth import lineage, samples, scoring
+from fsynth import lineage, outputs, samples, scoring, sd_folder, weight_files
 from fsynth.config import SampleConfig
 from fsynth.console import say
 from fsynth.errors import ModelError
-from fsynth.outputs import whole_folder
 from fsynth.sd_folder import LORA_WEIGHTS, TINY
 
 if TYPE_CHECKING:
@@ -39,12 +38,19 @@ def main(config: SampleConfig) -> SampleResult:
         OutputError: an output folder that is not empty.
     """
     scoring.check_metrics(config.score, "--score")
-    model = _choose_model(config.model)
     wanted = samples.plan(samples.read_prompts(config.prompts), config.images_per_prompt, config.seed)
+    outputs.choose_folder(config.output, "sample")  # before a model is fetched
+    weight_files.check_given(config.inception_weights)
+    model, how = _choose_model(config.model)
+    adapter = _adapter(config.lora) if config.lora else None
     origin = _origin(model, config.lora)
+    found = sd_folder.find(model)
+    say(f"model: {how}")
     device = _device()
-    with whole_folder(config.output, "sample") as (staging, final):
-        pipeline = _load(model, config, device)
+    with outputs.whole_folder(config.output, "sample") as (staging, final):
+        pipeline = _load(found, config, device)
+        if adapter is not None:
+            _add_lora(pipeline, adapter)
         extractor = _extractor(config, origin, device) if config.score else None
         shared = _make_pictures(staging, pipeline, wanted, config, origin, model)
         _write_sheet(staging, wanted, shared)
@@ -57,15 +63,14 @@ def main(config: SampleConfig) -> SampleResult:
     return SampleResult(final, len(wanted), final / samples.SHEET, record)
 
 
-def _choose_model(given: str | None) -> str:
-    run = lineage.newest_run() if given is None else None
+def _choose_model(given: str | None) -> tuple[str, str]:
+    """The model, and what to say of it."""
     if given is not None:
-        say(f"model: {given}")
-    elif run is not None:
-        say(f"model: {run}, the newest finished sd-train run (choose another with --model)")
-    else:
-        say("model: the shipped tiny pipeline, as runs/ holds no finished sd-train run (choose with --model)")
-    return given or str(run or TINY)
+        return given, given
+    run = lineage.newest_run()
+    if run is not None:
+        return str(run), f"{run}, the newest finished sd-train run (choose another with --model)"
+    return TINY, "the shipped tiny pipeline, as runs/ holds no finished sd-train run (choose with --model)"
 
 
 def _origin(model: str, lora: Path | None) -> lineage.Lineage:
@@ -86,10 +91,12 @@ def _device() -> str:
 
 def _extractor(config: SampleConfig, origin: lineage.Lineage, device: str) -> Any:
     """Before any picture is made: missing weights should not cost an hour of sampling."""
-    return scoring.choose_extractor(config.extractor, origin.drawn, config.inception_weights, device)
+    return scoring.choose_extractor(
+        config.extractor, origin.drawn, origin.base, config.inception_weights, device
+    )
 
 
-def _load(model: str, config: SampleConfig, device: str) -> StableDiffusionPipeline:
+def _load(found: sd_folder.Found, config: SampleConfig, device: str) -> StableDiffusionPipeline:
     import torch
 
     from fsynth import sd_model
@@ -98,22 +105,25 @@ def _load(model: str, config: SampleConfig, device: str) -> StableDiffusionPipel
     if precision == "auto":
         precision = "fp16" if device == "cuda" else "no"
     dtype = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
-    pipeline = sd_model.load_pipeline(model, dtype=dtype, device=device)
+    pipeline = sd_model.load_pipeline(found, dtype=dtype, device=device)
     pipeline.safety_checker = None
-    if config.lora is not None:
-        _add_lora(pipeline, config.lora)
     return pipeline
 
 
-def _add_lora(pipeline: StableDiffusionPipeline, folder: Path) -> None:
+def _adapter(folder: Path) -> Path:
+    """The folder with the weights that ``--lora`` names."""
     weights = folder / "model" if (folder / "run.yaml").is_file() else folder
     if not (weights / LORA_WEIGHTS).is_file():
         raise ModelError(f"--lora {folder}: no {LORA_WEIGHTS} there; name a LoRA run or its model folder")
+    return weights
+
+
+def _add_lora(pipeline: StableDiffusionPipeline, weights: Path) -> None:
     try:
         pipeline.load_lora_weights(weights, weight_name=LORA_WEIGHTS)
     except Exception as error:
         first = str(error).strip().splitlines()[0]
-        raise ModelError(f"--lora {folder} does not fit this model ({first})") from None
+        raise ModelError(f"--lora {weights} does not fit this model ({first})") from None
 
 
 def _make_pictures(

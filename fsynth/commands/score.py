@@ -35,7 +35,7 @@ def main(config: ScoreConfig) -> ScoreResult:
     say(f"{len(pictures):,} pictures in {config.folder}, {_origin(shared)}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     extractor = scoring.choose_extractor(
-        config.extractor, bool(shared.get("drawn")), config.inception_weights, device
+        config.extractor, bool(shared.get("drawn")), shared.get("base"), config.inception_weights, device
     )
     record = scoring.score_folder(
         config.folder,
@@ -51,6 +51,4 @@ def main(config: ScoreConfig) -> ScoreResult:
 
 
 def _origin(shared: dict[str, Any]) -> str:
-    if not shared:
-        return "not made by `fsynth sample`: taken as photographs (--extractor probe for drawings)"
-    return f"made by {shared['model']}" + (", which learnt from drawn data" if shared["drawn"] else "")
+    return f"made by {shared['model']}" if shared else "not made by `fsynth sample`"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fsynth import outputs, sd_folder, sd_model
+from fsynth import lineage, outputs, sd_folder, sd_model
 from fsynth.config import SDTrainConfig
 from fsynth.console import say
 from fsynth.data.sources import Source, open_source
@@ -138,11 +138,13 @@ def _draw(
     config: SDTrainConfig, run: Run, pipeline: StableDiffusionPipeline, prompts: list[str], when: str
 ) -> None:
     if run.is_main:
+        origin = lineage.trace(config.model or sd_folder.TINY)
         about = {
             "when": when,
             "size": config.resolution or 0,
             "model": f"{config.model}, {when} {run.folder.name}",
-            "drawn": config.data is None or config.model == sd_folder.TINY,
+            "base": origin.base,
+            "drawn": config.data is None or origin.drawn,
         }
         draw_pictures(pipeline, prompts, run.folder / "samples", **about)
 

@@ -82,7 +82,9 @@ def _write_pictures(folder: Path, listing: Listing, task: Task, password: bytes,
         boxes = stack.enter_context(open(folder / "Anno/boxes.jsonl", "w", encoding="utf-8"))
         shelf = stack.enter_context(_Shelf(folder / "Img", len(listing.rows), task)) if task.pixels else None
         drawn = drawing_workers.draw_all(task, workers)
-        bar = tqdm(drawn, "drawing", len(listing.rows), unit="picture", disable=not is_main_process())
+        # pictures come in blocks: a rate after the first one of a block would foretell hours
+        seen = {"unit": "picture", "miniters": drawing_workers.BLOCK, "disable": not is_main_process()}
+        bar = tqdm(drawn, "drawing", len(listing.rows), **seen)
         members = _members(listing, bar, boxes, shelf, task.size)
         zip_writer.write_encrypted_zip(folder / "Img/img.zip", members, password)
         if shelf is not None:

@@ -29,7 +29,7 @@ MOST_PICTURES, COVER = 60, 8
 def before_after(folder: Path, options: Options) -> Section | None:
     """The same prompts and noise, drawn before and after training (`fsynth sd-train`)."""
     index = folder / "samples" / samples.ROWS
-    rows = files.json_lines_of(index) if index.is_file() else []
+    rows = samples.rows_of(index) if index.is_file() else []
     times = list(dict.fromkeys(row["when"] for row in rows if "when" in row))
     if not times:
         return None
@@ -49,7 +49,7 @@ def pictures(folder: Path, options: Options) -> Section | None:
     """Pictures from prompts (`fsynth sample`)."""
     if not (folder / samples.ROWS).is_file():
         return None
-    rows = files.json_lines_of(folder / samples.ROWS)
+    rows = samples.rows_of(folder / samples.ROWS)
     shown = rows[:MOST_PICTURES]
     several = len({row["seed"] for row in rows}) > 1
     cards = [
@@ -85,7 +85,7 @@ def _score_table(title: str, score: Mapping[str, Any], by: Mapping[str, Any]) ->
     lines = {
         "value": mean if score["is_score"] else f"({mean}) not a score",
         "pictures (N)": f"{score['pictures']:,}",
-        "splits": f"{score['splits']}, the smallest of {score['smallest_split']:,}",
+        "splits": _splits(score),
         "highest possible": f"{score['ceiling']:.3g}",
         "seed of the shuffle": str(score["seed"]),
         "extractor": f"{by['name']} {by['version']}, weights {by['sha256'][:12]}",
@@ -93,6 +93,14 @@ def _score_table(title: str, score: Mapping[str, Any], by: Mapping[str, Any]) ->
         "preprocessing": by["preprocessing"],
     }
     return Table(title, ("", ""), {"": list(lines.items())})
+
+
+def _splits(score: Mapping[str, Any]) -> str:
+    splits, least, pictures = score["splits"], score["smallest_split"], score["pictures"]
+    if splits == 1:
+        return "1, of all pictures"
+    each = f"{least:,}" if least * splits == pictures else f"{least:,} or {least + 1:,}"
+    return f"{splits} of {each} pictures each"
 
 
 def _score_fact(title: str, score: Mapping[str, Any], by: Mapping[str, Any]) -> Fact:

@@ -85,6 +85,10 @@ def test_agreement_follows_the_counting_rule(result):
     }
     assert found["columns"] == result.agreement
     assert result.agreement["sleeve"]["unsaid"] == 1
+    assert data_labels._lines(result.agreement, result.rows)[-1] == (
+        "unsaid by the sentence: agrees with the code 'not stated' (sleeve) and 'multicolor' (color), "
+        "else differs"
+    )
     assert result.agreement["gender"]["share"] == pytest.approx(0.8)
 
 

@@ -45,6 +45,26 @@ def test_a_hub_that_does_not_answer_is_a_note_with_the_way_around(monkeypatch, n
     assert finding.state == "note" and "--model" in finding.fix
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "state", "found"),
+    [
+        ("http://127.0.0.1:{port}", "ok", "127.0.0.1:{port} answers"),
+        ("http://127.0.0.1:9", "note", "127.0.0.1:9 cannot be reached"),
+        ("nonsense", "fail", "HF_ENDPOINT: no host in nonsense"),
+    ],
+)
+def test_the_hub_is_asked_at_the_port_of_its_address(monkeypatch, endpoint, state, found):
+    from huggingface_hub import constants
+
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("no_proxy", "*")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr(constants, "ENDPOINT", endpoint.format(port=port))
+        finding = doctor._hub()
+    assert (finding.state, finding.found) == (state, found.format(port=port))
+
+
 def test_the_launch_line_fits_the_number_of_gpus():
     assert "--num_processes 4 fsynth" in doctor.launch_line(4)
     assert doctor.launch_line(1).startswith("accelerate launch fsynth")

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 import fsynth
-from fsynth import cli, features, probe_model, sampling, sd_model
+from fsynth import cli, features, probe_model, sampling, sd_folder
+from fsynth.commands import sample as sample_command
 
 PROMPTS = "# women\nthe lady wore a red dress.\n\nthe man is wearing a blue zebra tee.\n"
 
@@ -19,15 +20,20 @@ def place(tmp_path, monkeypatch, random_pipeline):
     """A folder with prompts.txt to work in; models are the random pipeline, the probe is a random one."""
     loads = []
 
-    def load_pipeline(model, *, dtype, device):
-        loads.append((str(model), dtype, device))
+    def load_pipeline(found, *, dtype, device):
+        loads.append((found.name, dtype, device))
         return random_pipeline
+
+    def find(model):
+        return sd_folder.find(model) if model == "nonsense" else sd_folder.Found(model, tmp_path)
 
     torch.manual_seed(0)
     folder = probe_model.save_probe(probe_model.Probe(), tmp_path / "probe", {"version": "0"})
     judge = features.probe(folder)
     monkeypatch.setattr(features, "probe", lambda device: judge)
     monkeypatch.setattr(fsynth, "sd_model", types.SimpleNamespace(load_pipeline=load_pipeline), raising=False)
+    others = {name: getattr(sd_folder, name) for name in ("Found", "LORA_WEIGHTS", "TINY")}
+    monkeypatch.setattr(sample_command, "sd_folder", types.SimpleNamespace(find=find, **others))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "prompts.txt").write_text(PROMPTS)
@@ -152,10 +158,9 @@ def test_missing_judges_weights_are_told_before_any_picture_is_made(place, no_in
 
 
 def test_an_unknown_model_is_told_before_its_judge_is_fetched(place, no_inception, capsys, monkeypatch):
-    monkeypatch.setattr(fsynth, "sd_model", sd_model)
     assert sample("--score", "is", "--model", "nonsense", "--output", "out") == 1
     talk = capsys.readouterr().err
-    assert "unknown model 'nonsense'" in talk and "inception" not in talk
+    assert talk.startswith("fsynth: unknown model 'nonsense'") and talk.count("\n") == 1
     assert not (place.path / "out").exists()
 
 

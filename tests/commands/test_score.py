@@ -21,7 +21,7 @@ def judges(tmp_path_factory, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    shared = {"model": "tiny", "drawn": True}
+    shared = {"model": "tiny", "drawn": True, "base": "tiny", "steps": 2, "guidance_scale": 7.5}
     rows = samples.plan(["a", "b", "c"], per_prompt=4)
     rng = np.random.default_rng(0)
     for row in rows:
@@ -34,7 +34,11 @@ def test_a_samples_folder_is_scored_by_the_judge_its_record_asks_for(judges, fol
     assert cli.run(["score", str(folder), "--metrics", "is", "--splits", "3", "--seed", "1"]) == 0
     out, talk = capsys.readouterr()
     assert out.strip() == str(folder)
-    assert "12 pictures" in talk and "made by tiny, which learnt from drawn data" in talk
+    assert "12 pictures" in talk and "made by tiny" in talk
+    assert (
+        "judge: fsynth-probe, our small network for drawn garments: the model goes back to the shipped"
+        in talk
+    )
     assert "not a score" in talk and "3 splits, seed 1" in talk and "fsynth-probe (3, 19 garment" in talk
     record = json.loads((folder / "scores.json").read_text())
     assert record["is"]["splits"] == 3 and record["pictures"] == 12
@@ -45,7 +49,23 @@ def test_pictures_from_elsewhere_are_taken_as_photographs_unless_told(judges, tm
     with pytest.raises(pytest.fail.Exception, match="Inception was asked for"):
         cli.run(["score", str(tmp_path)])
     assert cli.run(["score", str(tmp_path), "--extractor", "probe"]) == 0
-    assert "taken as photographs" in capsys.readouterr().err
+    assert "not made by `fsynth sample`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("sampling.json", "{", "sampling.json is not JSON"),
+        ("sampling.json", "[]", "sampling.json needs drawn, guidance_scale, model, steps; sample again"),
+        ("samples.jsonl", '{"a": 1}', "samples.jsonl: each line needs file_name, seed, text; sample again"),
+    ],
+)
+def test_a_broken_record_is_named_in_one_line(judges, folder, capsys, file, content, says):
+    (folder / file).write_text(content)
+    for command in ("score", "report"):
+        assert cli.run([command, str(folder)]) == 1
+        talk = capsys.readouterr().err
+        assert says in talk and talk.count("\n") == 1 and str(folder / file) in talk
 
 
 @pytest.mark.parametrize(

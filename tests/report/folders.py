@@ -70,7 +70,7 @@ def write_sd_run(folder: Path, **recipe: object) -> Path:
 def write_samples(folder: Path, per_prompt: int = 4) -> Path:
     """A folder that sample wrote and scored."""
     folder.mkdir(parents=True)
-    shared = {"model": "tiny", "steps": 25, "guidance_scale": 7.5}
+    shared = {"model": "tiny", "drawn": True, "steps": 25, "guidance_scale": 7.5}
     wanted = samples.plan(PROMPTS, per_prompt)
     for number, row in enumerate(wanted):
         samples.write_picture(folder, row, _picture(number, side=400), shared)

@@ -8,14 +8,16 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from fsynth import report
+from fsynth import report, scores
 from fsynth.commands import data_labels
 from fsynth.config import DataLabelsConfig
 from fsynth.errors import DataError
 from fsynth.report import page as pages
+from fsynth.report import pictures as report_pictures
 from tests.report import folders
 
 VOID = {"meta", "link", "img", "br"}
@@ -120,6 +122,19 @@ def test_the_table_holds_the_numbers_of_the_record(tmp_path):
                 for k in (1, 5, 10):
                     assert f"{100 * direction[f'recall@{k}']:.1f} %" in words
     assert f"{100 * record['bounds']['pair']['text_to_image']['ceiling@1']:.1f} %" in words
+
+
+@pytest.mark.parametrize(
+    ("pictures", "splits", "words"),
+    [
+        (20, 10, "10 of 2 pictures each"),
+        (24, 10, "10 of 2 or 3 pictures each"),
+        (9, 10, "1, of all pictures"),
+    ],
+)
+def test_splits_are_said_with_their_sizes(pictures, splits, words):
+    score = scores.inception_score(np.eye(pictures, 30), splits).record()
+    assert report_pictures._splits(score) == words
 
 
 def test_few_pictures_are_not_called_a_score(runs):
