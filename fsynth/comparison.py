@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -58,6 +58,10 @@ class Comparison:
     confidence: float = CONFIDENCE
     draws: int = DRAWS
     seed: int = SEED
+
+    def record(self) -> dict[str, Any]:
+        """Plain values for scores.json."""
+        return {**asdict(self), "text": self.text()}
 
     def text(self) -> str:
         """The verdict and what it rests on, in one line."""

@@ -216,6 +216,8 @@ class Run:
         """
         plan = Order(len(dataset), batch_size, epochs, self.seed, self.rank, self.world, micro_batch)
         self.steps = plan.steps
+        if self.step == 0:
+            self.log(steps=plan.steps)  # what the steps of an unfinished run are out of
         _train(models)
         with _progress(title, self.step, plan.steps, self.is_main) as bar:
             for micro, batch in self._load(dataset, plan, workers):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +106,7 @@ def _record(
             model.source: {"preprocessing": model.preprocessing, "scores": scores[model.source]}
             for model in models
         },
-        "comparisons": [dataclasses.asdict(comparison) for comparison in comparisons],
+        "comparisons": [comparison.record() for comparison in comparisons],
     }
 
 

@@ -255,6 +255,6 @@ def _write_scores(
                 "before": {"model": model.source, "preprocessing": model.preprocessing, "scores": before},
                 "after": {"model": "model", "preprocessing": model.preprocessing, "scores": after},
             },
-            "comparisons": [dataclasses.asdict(comparison)],
+            "comparisons": [comparison.record()],
         },
     )

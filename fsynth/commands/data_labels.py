@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fsynth import outputs, plots
 from fsynth.config import DataLabelsConfig
 from fsynth.console import say
-from fsynth.data import annotation, attributes, layout, sources, synthetic
+from fsynth.data import annotation, attributes, drawn_archive, layout, sources, synthetic
 from fsynth.data.labels import LABELS, UNKNOWN
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def main(config: DataLabelsConfig) -> DataLabelsResult:
         said = [attributes.parse(text) for text in rows.text]
         table = _table(rows, said, _split_names(where, len(rows)))
         agreement = {column: _agreement(table, column) for column in LABELS}
-        _write(staging, table, agreement)
+        _write(staging, table, agreement, drawn or drawn_archive.is_drawn(where.root))
         title = f"FashionSynthesis labels, {len(rows):,} {'drawn ' if drawn else ''}rows"
         plots.label_bars(_panels(table), len(rows), title).savefig(staging / "labels.png")
     for line in _lines(agreement, len(rows)):
@@ -127,7 +127,7 @@ def _disagreements(table: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(lines, schema=pa.schema(kinds))
 
 
-def _write(folder: Path, table: pa.Table, agreement: dict[str, dict[str, float]]) -> None:
+def _write(folder: Path, table: pa.Table, agreement: dict[str, dict[str, float]], drawn: bool) -> None:
     from pyarrow import compute, csv, parquet
 
     parquet.write_table(table, folder / "labels.parquet")
@@ -136,9 +136,8 @@ def _write(folder: Path, table: pa.Table, agreement: dict[str, dict[str, float]]
         table.set_column(table.schema.get_field_index("terms"), "terms", joined), folder / "labels.csv"
     )
     csv.write_csv(_disagreements(table), folder / "disagreements.csv")
-    outputs.write_json(
-        folder / "agreement.json", {"rows": table.num_rows, "rule": RULE, "columns": agreement}
-    )
+    record = {"rows": table.num_rows, "drawn": drawn, "rule": RULE, "columns": agreement}
+    outputs.write_json(folder / "agreement.json", record)
 
 
 def _panels(table: pa.Table) -> dict[str, Counter[str]]:

@@ -47,6 +47,11 @@ _THEIRS = (
 )
 
 
+def is_drawn(folder: Path) -> bool:
+    """Whether a folder holds a drawn archive, rather than somebody's pictures."""
+    return all((folder / name).is_file() for name in FILES)
+
+
 def write(
     folder: Path,
     listing: Listing,

@@ -38,14 +38,6 @@ class Layout:
     image_zips: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def archives(self, image_source: str | None) -> tuple[Path, ...]:
-        """The ZIPs that would be read for pictures with this ``--image-source``."""
-        if image_source != "hdf5" and self.image_zips:
-            return self.image_zips
-        if image_source != "zip" and self.hdf5 is None and self.hdf5_zip is not None:
-            return (self.hdf5_zip,)
-        return ()
-
 
 def find(root: Path) -> Layout:
     """Find the benchmark's files anywhere under a folder, whatever the case of their names.

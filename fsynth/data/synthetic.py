@@ -149,7 +149,7 @@ def _key(rows: int, seed: int, look: str) -> str:
 
 def _is_whole(folder: Path) -> bool:
     """Folders appear whole; a cleaner of caches may have taken single files since."""
-    return all((folder / name).is_file() for name in drawn_archive.FILES)
+    return drawn_archive.is_drawn(folder)
 
 
 def _clear(folder: Path) -> None:

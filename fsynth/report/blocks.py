@@ -24,11 +24,15 @@ GENERATED = 384
 
 @dataclass(frozen=True)
 class Fact:
-    """A number for the head of the page; ``value`` is short, ``note`` says what it depends on."""
+    """A number for the head of the page; ``value`` is short, ``note`` says what it depends on.
+
+    A ``bad`` one is set so that nobody takes it for a success.
+    """
 
     label: str
     value: str
     note: str
+    bad: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,6 @@ def percent(share: float) -> str:
     return f"{100 * share:.{1 if share >= 0.01 or share == 0 else 2}f}{NARROW}%"
 
 
-def thumbnails_in(sections: Sequence[Section]) -> int:
-    """How many training pictures the sections show."""
-    galleries = [block for section in sections for block in section.blocks if isinstance(block, Gallery)]
-    return sum(len(card.pictures) for block in galleries if block.training for card in block.cards)
+def points(share: float) -> str:
+    """A difference of shares in percentage points: -0.036 -> −3.6."""
+    return f"{100 * share:+.1f}".replace("-", "−")

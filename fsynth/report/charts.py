@@ -15,6 +15,8 @@ Place = Callable[[float, float], tuple[float, float]]
 
 MOST_POINTS = 400
 _MARGIN = 0.08  # of the range of values, above and below
+_LEAST_RANGE = 0.1  # of the largest value: so that a change of a thousandth does not look like one
+_NEAR_ZERO = 0.25  # of the largest value: an axis whose values come so near to 0 starts there
 _SPARED = 0.02  # share of the faint values that may leave the chart at either end
 
 
@@ -48,19 +50,21 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart that is ready to be set."""
+    """A chart that is ready to be set; ``from_zero``: whether 0 lies on its vertical axis."""
 
     title: str
     x_title: str
     lines: tuple[Drawn, ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
+    from_zero: bool
 
 
 def chart(title: str, x_title: str, lines: Sequence[Line]) -> Chart:
     """Lay out lines that share both axes. At least one line has a point; values are finite.
 
-    The vertical axis need not start at 0: a loss has no meaningful zero, and its changes are small.
+    The vertical axis starts at 0 only where values come near it: a loss has no meaningful zero, and its
+    changes are small.
     """
     xs = [x for line in lines for x, _ in line.points]
     left, right = min(xs), max(max(xs), min(xs) + 1)
@@ -76,6 +80,7 @@ def chart(title: str, x_title: str, lines: Sequence[Line]) -> Chart:
         lines=tuple(_drawn(line, place) for line in lines if line.points),
         x_ticks=tuple(Tick(place(x, low)[0], f"{x:,g}") for x in _ticks(left, right, whole=True)),
         y_ticks=tuple(Tick(place(left, y)[1], f"{y:g}") for y in _ticks(low, high)),
+        from_zero=low <= 0 <= high,
     )
 
 
@@ -86,8 +91,9 @@ def _value_range(lines: Sequence[Line]) -> tuple[float, float]:
         spared = int(len(found) * _SPARED) if line.weight == "faint" else 0
         values += found[spared : len(found) - spared]
     low, high = min(values), max(values)
-    margin = _MARGIN * (high - low) or 0.05 * abs(high) or 1.0
-    return low - margin, high + margin
+    margin = _MARGIN * (high - low)
+    margin = max(margin, (_LEAST_RANGE * max(abs(low), abs(high)) - (high - low)) / 2) or 1.0
+    return 0.0 if 0 <= low <= _NEAR_ZERO * high else low - margin, high + margin
 
 
 def _ticks(low: float, high: float, whole: bool = False) -> list[float]:

@@ -19,11 +19,17 @@ def json_of(path: Path) -> dict[str, Any] | None:
 
 
 def json_lines_of(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON lines file, without a torn last one: its writer was stopped meanwhile."""
+    rows: list[dict[str, Any]] = []
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        text = path.read_text(encoding="utf-8")
+        lines = [line for line in text.splitlines() if line.strip()]
+        for line in lines:
+            rows.append(_mapping(json.loads(line), path))
     except ValueError as error:
-        raise DataError(f"{path} is not JSON lines ({error}); run its command again") from None
-    return [_mapping(line, path) for line in lines]
+        if not (rows and len(rows) == len(lines) - 1 and not text.endswith("\n")):
+            raise DataError(f"{path} is not JSON lines ({error}); run its command again") from None
+    return rows
 
 
 def yaml_of(path: Path) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fsynth import plots
 from fsynth.report import files
@@ -21,7 +22,14 @@ from fsynth.report.blocks import (
     percent,
 )
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 MOST_BARS = 20
+DRAWN = (
+    "These sentences are drawn: they were made from the codes, so full agreement is expected. It says "
+    "that the reading works, and nothing about the benchmark’s sentences."
+)
 MULTICOLOR = ("#c8373a", "#ea8a35", "#edcb46", "#4a8f54", "#3a67b0", "#7c559c")
 
 
@@ -40,7 +48,7 @@ def labels(folder: Path, options: Options) -> Section | None:
     }
     counts["Said besides"] = Counter(table["terms"].combine_chunks().flatten().to_pylist())
     counts |= {title: Counter(table[title.lower()].to_pylist()) for title in ("Sleeve", "Gender")}
-    worst = min(columns, key=lambda name: columns[name]["share"])
+    drawn = record.get("drawn", False)
     return Section(
         "Labels from sentences",
         f"What {rows:,} sentences say about their garments, read off the words alone.",
@@ -48,15 +56,21 @@ def labels(folder: Path, options: Options) -> Section | None:
             Panels(tuple(_panel(title, found, rows) for title, found in counts.items() if found)),
             _agreement(columns, rows),
             Words(record["rule"]),
+            *([Words(DRAWN)] if drawn else ()),
         ),
-        (
-            Fact(
-                "Sentences read as coded",
-                percent(columns[worst]["share"]),
-                f"{worst}, the hardest of {len(columns)} labels",
-            ),
-        ),
+        (_distinct(table, rows) if drawn else _worst(columns),),
     )
+
+
+def _distinct(table: pa.Table, rows: int) -> Fact:
+    distinct = len(table["text"].unique())
+    return Fact("Distinct sentences", f"{distinct:,}", f"of {rows:,} drawn rows: sentences repeat")
+
+
+def _worst(columns: Mapping[str, Mapping[str, float]]) -> Fact:
+    worst = min(columns, key=lambda name: columns[name]["share"])
+    note = f"{worst}, the hardest of {len(columns)} labels"
+    return Fact("Sentences read as coded", percent(columns[worst]["share"]), note)
 
 
 def _panel(title: str, counts: Mapping[str, int], rows: int) -> Panel:

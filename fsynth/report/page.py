@@ -15,8 +15,9 @@ from typing import Any
 import fsynth
 from fsynth.errors import DataError, OutputError
 from fsynth.outputs import make_folder, write_text
-from fsynth.report.blocks import Options, Section, thumbnails_in
+from fsynth.report.blocks import Options, Section
 from fsynth.report.sections import SECTIONS
+from fsynth.report.training import unfinished
 
 NAME = "report.html"
 TEMPLATES = Path(__file__).parent
@@ -61,7 +62,7 @@ def build(
         lead=lead,
         parts=parts,
         cover=next((section.cover for part in parts for section in part.sections if section.cover), ()),
-        thumbnails=sum(thumbnails_in(part.sections) for part in parts),
+        unfinished=[text for part in parts if (text := unfinished(part.folder))],
         where=folder.as_posix(),
         made=datetime.date.today(),
         version=fsynth.__version__,

@@ -40,9 +40,12 @@ def before_after(folder: Path, options: Options) -> Section | None:
         Card(text, tuple(_generated(paths[when], when) for when in times if when in paths))
         for text, paths in list(by_prompt.items())[: MOST_PICTURES // len(times)]
     ]
-    lead = "Held-out sentences, drawn before the first step and after the last, from the same noise."
+    title, lead = "Pictures before training", "Held-out sentences, drawn before the first step."
+    if "after" in times:
+        title = "Pictures, before and after training"
+        lead = "Held-out sentences, drawn before the first step and after the last, from the same noise."
     cover = _cover([card.pictures[-1] for card in cards])
-    return Section("Pictures, before and after training", lead, (Gallery(tuple(cards)),), cover=cover)
+    return Section(title, lead, (Gallery(tuple(cards)),), cover=cover)
 
 
 def pictures(folder: Path, options: Options) -> Section | None:
@@ -73,7 +76,8 @@ def scores(folder: Path, options: Options) -> Section | None:
     by, blocks, facts = record["extractor"], list[Block](), []
     for title, score in ((METRICS[name], record[name]) for name in METRICS if name in record):
         if score["note"]:
-            blocks.append(Words(score["note"], warning=not score["is_score"]))
+            note = score["note"]
+            blocks.append(Words(f"{note[0].upper()}{note[1:]}.", warning=not score["is_score"]))
         blocks.append(_score_table(title, score, by))
         facts.append(_score_fact(title, score, by))
     lead = f"Judged by {by['name']} (version {by['version']}). Comparable only with scores of the same judge."

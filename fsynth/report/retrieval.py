@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,17 @@ from fsynth.report.blocks import (
     Section,
     Table,
     Track,
+    Words,
     percent,
+    points,
 )
 
 DIRECTIONS = {"text_to_image": "sentence → picture", "image_to_text": "picture → sentence"}
+VERDICTS = {
+    "better": "Retrieval, better than before",
+    "worse": "Retrieval, worse than before",
+    "unclear": "Retrieval, no difference shown",
+}
 PROTOCOLS = {
     "group": ("Any picture of the sentence is right", "Sentences repeat: every picture of one counts."),
     "pair": (
@@ -41,7 +49,13 @@ def retrieval(folder: Path, options: Options) -> Section | None:
     )
     tables = [_retrieval_table(protocol, models, record["bounds"]) for protocol in PROTOCOLS]
     title = "Retrieval, before and after" if "before" in models else "Retrieval"
-    return Section(title, lead, tuple(tables), _retrieval_facts(models, record))
+    verdicts = [_verdict(found) for found in record.get("comparisons", ())]
+    return Section(title, lead, (*verdicts, *tables), _retrieval_facts(models, record))
+
+
+def _verdict(found: Mapping[str, Any]) -> Words:
+    text = re.sub(r"-(?=\d)", "−", found["text"].replace("->", "→"))
+    return Words(f"{text[0].upper()}{text[1:]}.", warning=found["verdict"] != "better")
 
 
 def _retrieval_table(protocol: str, models: Mapping[str, Any], bounds: Mapping[str, Any]) -> Table:
@@ -66,10 +80,20 @@ def _retrieval_rows(found: Sequence[Mapping[str, float]], limits: Mapping[str, f
 
 
 def _retrieval_facts(models: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[Fact, ...]:
-    found = [100 * scores["group"]["text_to_image"]["recall@10"] for scores in models.values()]
+    if "before" in models and record.get("comparisons"):
+        return (_change(record["comparisons"][0], record["bounds"]["group"]),)
+    best = max(scores["group"]["text_to_image"]["recall@10"] for scores in models.values())
     chance = record["bounds"]["group"]["text_to_image"]["chance@10"]
-    value = (
-        f"{found[0]:.0f} → {found[-1]:.0f}{NARROW}%" if "before" in models else f"{max(found):.0f}{NARROW}%"
-    )
     note = f"recall@10, sentence → picture, N {record['n_samples']:,}, chance {percent(chance)}"
-    return (Fact("A right picture in the first ten", value, note),)
+    return (Fact("A right picture in the first ten", f"{100 * best:.0f}{NARROW}%", note),)
+
+
+def _change(found: Mapping[str, Any], limits: Mapping[str, Mapping[str, float]]) -> Fact:
+    by_chance = [limits[way][f"chance@{k}"] for way in DIRECTIONS for k in (1, 5, 10)]
+    difference, low, high = (points(found[name]) for name in ("difference", "low", "high"))
+    note = (
+        f"mean of the group recalls, chance {percent(sum(by_chance) / len(by_chance))}; {difference} points, "
+        f"{100 * found['confidence']:.0f}{NARROW}% interval {low} to {high}, N{NARROW}{found['rows']:,}"
+    )
+    value = f"{100 * found['baseline_recall']:.0f} → {100 * found['model_recall']:.0f}{NARROW}%"
+    return Fact(VERDICTS[found["verdict"]], value, note, bad=found["verdict"] == "worse")

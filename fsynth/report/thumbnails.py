@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsynth.errors import DataError, FsynthError
 from fsynth.report import files
-from fsynth.report.blocks import THUMBNAIL, Card, Gallery, Options, Picture, Section, data_uri
+from fsynth.report.blocks import THUMBNAIL, Card, Gallery, Options, Picture, Section, Words, data_uri
 
 if TYPE_CHECKING:
     import datasets
+
+
+NOTICE = (
+    f"These thumbnails, {THUMBNAIL} px at most, are of your own pictures and part of this file. To pass the "
+    "page on without them, make it again with --no-pictures."
+)
 
 
 def training_pictures(folder: Path, options: Options) -> Section | None:
@@ -26,8 +33,9 @@ def training_pictures(folder: Path, options: Options) -> Section | None:
         cards, rows = _cards(settings, options.thumbnails)
     except FsynthError as error:
         return Section("Training pictures", f"Left out: {error}.", ())
-    lead = f"{len(cards):,} of the {rows:,} pictures it learnt from, {THUMBNAIL} px at most."
-    return Section("Training pictures", lead, (Gallery(tuple(cards), training=True),))
+    gallery = Gallery(tuple(cards), training=True)
+    notice = () if _is_drawn(settings) else (Words(NOTICE),)
+    return Section("Training pictures", f"{len(cards):,} of the {rows:,} it learnt from.", (gallery, *notice))
 
 
 def _cards(settings: Mapping[str, Any], most: int) -> tuple[list[Card], int]:
@@ -40,24 +48,32 @@ def _cards(settings: Mapping[str, Any], most: int) -> tuple[list[Card], int]:
     return [_card(train[place]) for place in shown], len(chosen)
 
 
+def _is_drawn(settings: Mapping[str, Any]) -> bool:
+    from fsynth.data import drawn_archive
+
+    return settings["data"] is None or drawn_archive.is_drawn(Path(settings["data"]))
+
+
 def _card(row: Mapping[str, Any]) -> Card:
     return Card(row["text"], (Picture(data_uri(row["image"], THUMBNAIL)),))
 
 
 def _open(settings: Mapping[str, Any]) -> datasets.Dataset:
-    from fsynth.data import sources, synthetic
+    from fsynth.data import fashion_synthesis, sources, synthetic
 
     root = Path(settings["data"] or synthetic.cached_archive())
-    image_source, own = settings["image_source"], root / sources.PASSWORD_NAME
+    own = root / sources.PASSWORD_NAME
     file = settings.get("password_file") or (own if own.is_file() else None)  # of a drawn archive
-    if file is None:
-        _need_password(root, image_source)
-    return sources.open_source(root, file and Path(file), image_source, settings["memory_limit"]).train
+    ask = functools.partial(_password, file and Path(file))
+    limit = int(settings["memory_limit"] * fashion_synthesis.GIB)
+    where = fashion_synthesis.find(root)
+    return fashion_synthesis.open_layout(where, settings["image_source"], limit, ask).splits["train"]
 
 
-def _need_password(root: Path, image_source: str | None) -> None:
-    from fsynth.data import archive, fashion_synthesis
+def _password(file: Path | None, archive: Path) -> bytes:
+    from fsynth.data import passwords
 
-    for file in fashion_synthesis.find(root).archives(image_source):
-        if archive.Archive(file).encrypted and archive.current_password(file) is None:
-            raise DataError(f"the password of {file.name} is not at hand (FSYNTH_ZIP_PASSWORD)")
+    found = passwords.find_password(file, archive, prompt=False)
+    if found is None:
+        raise DataError(f"the password of {archive.name} is not at hand ({passwords.VARIABLE})")
+    return found

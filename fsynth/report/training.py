@@ -28,7 +28,7 @@ def losses(folder: Path, options: Options) -> Section | None:
         for name in ("loss", "epoch_loss", "validation_loss")
     }
     drawn = []
-    if curves["loss"] or curves["epoch_loss"]:
+    if len({step for step, _ in (*curves["loss"], *curves["epoch_loss"])}) > 1:
         steps = charts.Line("each step", curves["loss"], "faint")
         mean = charts.Line("mean of an epoch", curves["epoch_loss"])
         drawn.append(charts.chart("Training loss", "step", [steps, mean]))
@@ -37,22 +37,50 @@ def losses(folder: Path, options: Options) -> Section | None:
         drawn.append(charts.chart("Validation loss", "step", [line]))
     if not drawn:
         return None
-    lead = "The axes do not start at 0."
+    lead = _axes(drawn)
     if len(drawn) > 1:
         lead = (
             "The loss of a single step follows the noise it drew; the validation loss, on held-out rows with "
             "fixed noise, is the one to read. " + lead
         )
-    return Section("Loss", lead, (Charts(tuple(drawn)),), _loss_facts(curves["validation_loss"]))
+    return Section("Loss", lead.strip(), (Charts(tuple(drawn)),), _loss_facts(curves["validation_loss"]))
+
+
+def _axes(drawn: Sequence[charts.Chart]) -> str:
+    cut = [chart.title for chart in drawn if not chart.from_zero]
+    if not cut:
+        return ""
+    if len(cut) == len(drawn) > 1:
+        return "The vertical axes do not start at 0."
+    return f"The vertical axis of the {cut[0].lower()} does not start at 0."
 
 
 def _loss_facts(points: Sequence[tuple[float, float]]) -> tuple[Fact, ...]:
     if len(points) < 2:
         return ()
     (_, first), (steps, last) = points[0], points[-1]
+    worse = last > first
     change = f"{100 * (last / first - 1):+.1f}{NARROW}%".replace("-", "−")
+    digits = next((digits for digits in range(3, 8) if f"{first:.{digits}g}" != f"{last:.{digits}g}"), 3)
     note = f"{change} in {steps:,} steps; held-out rows, fixed noise"
-    return (Fact("Validation loss", f"{first:.3g} → {last:.3g}", note),)
+    label = "Validation loss, worse than before" if worse else "Validation loss"
+    return (Fact(label, f"{first:.{digits}g} → {last:.{digits}g}", note, bad=worse),)
+
+
+def unfinished(folder: Path) -> str | None:
+    """How far a training run without result.json has come; None for a whole one and for other folders."""
+    if not (folder / "run.yaml").is_file() or (folder / "result.json").is_file():
+        return None
+    path = folder / "metrics.jsonl"
+    rows = files.json_lines_of(path) if path.is_file() else []
+    step = max((row.get("step", 0) for row in rows), default=0)
+    steps = next((f" of {row['steps']:,}" for row in rows if "steps" in row), "")
+    saved = sorted((folder / "checkpoints").glob("step-*.pt"))
+    resume = f"; --resume goes on from step {int(saved[-1].stem[5:]):,}" if saved else ""
+    return (
+        f"{folder.resolve().name} is not finished: its log ends at step {step:,}{steps}, and there is no "
+        f"result.json{resume}."
+    )
 
 
 def settings(folder: Path, options: Options) -> Section | None:

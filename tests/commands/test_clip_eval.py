@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import pytest
@@ -37,7 +36,7 @@ def test_models_stand_side_by_side_on_the_same_rows(archive, models, tmp_path, c
     assert record["models"][models[1]]["scores"] == result.scores[models[1]]
     assert record["models"][models[1]]["preprocessing"]["size"] == [128, 128]
     (found,) = result.comparisons
-    assert record["comparisons"] == [dataclasses.asdict(found)]
+    assert record["comparisons"] == [found.record()]
     assert (found.baseline, found.model, found.rows, found.verdict) == (*models, 6, "unclear")
     said = capsys.readouterr().err
     assert found.text() in said

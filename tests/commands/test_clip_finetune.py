@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import open_clip
@@ -152,7 +151,7 @@ def test_what_is_not_given_depends_on_the_model_and_is_said(capsys, archive):
 
 def test_ten_rows_are_too_few_for_a_verdict_on_a_random_model(done):
     record = json.loads((done.folder / "scores.json").read_text())["comparisons"]
-    assert record == [dataclasses.asdict(done.comparison)]
+    assert record == [done.comparison.record()]
     found = done.comparison
     assert (found.baseline, found.model, found.rows) == ("before", "after", 10)
     assert found.low <= found.difference <= found.high

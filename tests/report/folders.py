@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -39,7 +38,7 @@ def write_clip_run(folder: Path) -> Path:
         "distinct_captions": 6,
         "bounds": retrieval.bounds(groups),
         "models": {name: {"scores": retrieval.scores(places)} for name, places in ranked.items()},
-        "comparisons": [dataclasses.asdict(found)],
+        "comparisons": [found.record()],
     }
     folder.mkdir(parents=True)
     (folder / "scores.json").write_text(json.dumps(record))
@@ -48,15 +47,15 @@ def write_clip_run(folder: Path) -> Path:
     return folder
 
 
-def write_sd_run(folder: Path, **recipe: object) -> Path:
-    """An sd-train run without a model."""
+def write_sd_run(folder: Path, loss: float = 0.25, **recipe: object) -> Path:
+    """An sd-train run without a model, with its last validation loss; the first is 0.5."""
     (folder / "samples").mkdir(parents=True)
     (folder / "run.yaml").write_text(yaml.safe_dump({**RECIPE, **recipe}))
     (folder / "result.json").write_text(json.dumps({"steps": 4, "trainable_parameters": 1234567}))
     lines = [{"step": step, "loss": 0.3, "lr": 1e-4} for step in range(1, 5)]
-    before = {"step": 0, "epoch": 0, "validation_loss": 0.5}
-    after = {"step": 4, "epoch": 1, "epoch_loss": 0.3, "validation_loss": 0.25}
-    _write_lines(folder / "metrics.jsonl", [before, *lines, after])
+    before = [{"step": 0, "epoch": 0, "validation_loss": 0.5}, {"step": 0, "steps": 4}]
+    after = {"step": 4, "epoch": 1, "epoch_loss": 0.3, "validation_loss": loss}
+    _write_lines(folder / "metrics.jsonl", [*before, *lines, after])
     rows = []
     for when in ("before", "after"):
         for number, text in enumerate(PROMPTS):
@@ -65,6 +64,19 @@ def write_sd_run(folder: Path, **recipe: object) -> Path:
             rows.append({"file_name": wanted.file_name, "text": text, "seed": 0, "when": when})
     _write_lines(folder / "samples" / samples.ROWS, rows)
     return folder
+
+
+def stop(run: Path, step: int) -> Path:
+    """Leave of a run of `write_sd_run` what one stopped in the middle of writing its log leaves."""
+    (run / "result.json").unlink()
+    log = run / "metrics.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    log.write_text("".join(kept) + '{"step": 99, "lo')
+    samples_index = run / "samples" / samples.ROWS
+    rows = [json.loads(line) for line in samples_index.read_text().splitlines()]
+    _write_lines(samples_index, [row for row in rows if row["when"] == "before"])
+    return run
 
 
 def write_samples(folder: Path, per_prompt: int = 4) -> Path:

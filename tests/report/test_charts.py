@@ -60,3 +60,20 @@ def test_long_lines_are_thinned_and_keep_their_end():
 def test_the_end_of_a_strong_line_carries_its_value():
     chart = charts.chart("t", "step", [charts.Line("a", [(0, 0.18123), (160, 0.16261)])])
     assert chart.lines[0].end[2] == "0.1626"
+
+
+def test_an_axis_starts_at_zero_where_values_come_near_it():
+    near, far = (charts.chart("t", "step", [charts.Line("a", [(0, 1.0), (9, low)])]) for low in (0.1, 0.8))
+    assert near.from_zero and near.y_ticks[0].label == "0" and near.y_ticks[0].at == 100
+    assert not far.from_zero and float(far.y_ticks[0].label) > 0
+
+
+def test_a_change_of_a_thousandth_does_not_fill_the_chart():
+    chart = charts.chart("t", "step", [charts.Line("a", [(0, 0.5), (9, 0.5005)])])
+    first, last = (at for _, at, _ in chart.lines[0].dots)
+    assert 0 < first - last < 3
+
+
+def test_an_axis_knows_whether_zero_is_on_it():
+    below = charts.chart("t", "step", [charts.Line("a", [(0, -1.0), (9, 1.0)])])
+    assert below.from_zero and "0" in {tick.label for tick in below.y_ticks}
