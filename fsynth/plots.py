@@ -31,9 +31,9 @@ SWATCHES = {
     "silver": "#c3c8cd",
     "olive": "#7b7a35",
 }
-"""What a bar of each colour looks like; multicolour bars show all of `_MANY`."""
+"""What a bar of each colour looks like; multicolour bars show all of `MULTICOLOR`."""
+MULTICOLOR = ("#c8373a", "#ea8a35", "#edcb46", "#4a8f54", "#3a67b0", "#7c559c")
 _BAR_INCHES, _GAP = 0.285, 2.2  # height of a bar, and bars of room above a panel
-_MANY = ("#c8373a", "#ea8a35", "#edcb46", "#4a8f54", "#3a67b0", "#7c559c")
 
 Counts = Mapping[str, int]
 
@@ -97,9 +97,13 @@ def _percent(count: int, rows: int) -> str:
 
 def _bar(axes: Axes, y: int, label: str, count: int, colored: bool) -> None:
     if colored and label == "multicolor":
-        part = count / len(_MANY)
+        part = count / len(MULTICOLOR)
         axes.barh(
-            [y] * len(_MANY), part, left=[part * i for i in range(len(_MANY))], height=0.72, color=_MANY
+            [y] * len(MULTICOLOR),
+            part,
+            left=[part * i for i in range(len(MULTICOLOR))],
+            height=0.72,
+            color=MULTICOLOR,
         )
         return
     fill = SWATCHES.get(label, "#d9dce1") if colored else BAR

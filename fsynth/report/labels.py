@@ -30,7 +30,6 @@ DRAWN = (
     "These sentences are drawn: they were made from the codes, so full agreement is expected. It says "
     "that the reading works, and nothing about the benchmark’s sentences."
 )
-MULTICOLOR = ("#c8373a", "#ea8a35", "#edcb46", "#4a8f54", "#3a67b0", "#7c559c")
 
 
 def labels(folder: Path, options: Options) -> Section | None:
@@ -84,7 +83,7 @@ def _panel(title: str, counts: Mapping[str, int], rows: int) -> Panel:
 
 
 def _colors(label: str) -> tuple[str, ...]:
-    return MULTICOLOR if label == "multicolor" else (plots.SWATCHES.get(label, "#d9dce1"),)
+    return plots.MULTICOLOR if label == "multicolor" else (plots.SWATCHES.get(label, "#d9dce1"),)
 
 
 def _agreement(columns: Mapping[str, Mapping[str, float]], rows: int) -> Table:

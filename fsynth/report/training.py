@@ -99,5 +99,5 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, dict):
             rows += _flat(value, f"{prefix}{name}.")
         elif value is not None:
-            rows.append((prefix + name, str(value)))
+            rows.append((prefix + name, f"{value:.6g}" if isinstance(value, float) else str(value)))
     return rows
