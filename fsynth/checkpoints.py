@@ -10,40 +10,98 @@ from typing import Any
 import torch
 
 from fsynth import outputs
-from fsynth.errors import OutputError
+from fsynth.errors import ConfigError, OutputError
+from fsynth.settings import read_recipe
 
 KEPT = 2
+MAY_DIFFER = {"checkpoint_every", "workers", "password_file", "resume", "output"}
+"""Settings that a resumed run may have changed."""
 
 
 def save(run_folder: Path, step: int, state: dict[str, Any]) -> None:
     """Write ``checkpoints/step-N.pt`` whole, then remove all but the two newest."""
     folder = outputs.make_folder(run_folder / "checkpoints")
     beside = folder / f".step-{step:08d}.part"
-    with open(beside, "wb") as file:
-        torch.save(state, file)
-    outputs.put_in_place(beside, folder / f"step-{step:08d}.pt")
+    try:
+        with open(beside, "wb") as file:
+            torch.save(state, file)
+        outputs.put_in_place(beside, folder / f"step-{step:08d}.pt")
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
     for old in sorted(folder.glob("step-*.pt"))[:-KEPT]:
         old.unlink()
+
+
+def check_resumable(run_folder: Path) -> None:
+    """Refuse a folder to resume that is no run, is finished or has no checkpoint.
+
+    Raises:
+        OutputError: saying which.
+    """
+    recipe = outputs.recipe_of(run_folder)
+    if not recipe.stat().st_size:
+        raise OutputError(f"--resume {run_folder}: its run.yaml is empty; start a new run")
+    if (run_folder / "result.json").exists():
+        raise OutputError(f"--resume {run_folder}: this run is finished (result.json is there)")
+    if newest_file(run_folder) is None:
+        raise OutputError(
+            f"--resume {run_folder}: no checkpoint there; start anew (and set --checkpoint-every)"
+        )
+
+
+def prospects(run_folder: Path, command: str, reached: str) -> str:
+    """What can be done with a run that was stopped.
+
+    Args:
+        reached: e.g. ``step 7 of 20``.
+    """
+    file = newest_file(run_folder)
+    if file is None:
+        return (
+            f"{run_folder} is unfinished ({reached}) and has no checkpoint to go on from; "
+            "--checkpoint-every N writes some"
+        )
+    step = int(file.stem.partition("-")[2])
+    again = f"fsynth {command} --resume {run_folder}"
+    return f"{run_folder} is unfinished ({reached}); go on from step {step}: {again}"
+
+
+def check_same(run_folder: Path, recipe: dict[str, Any]) -> None:
+    """Refuse settings other than those of the run's run.yaml.
+
+    Raises:
+        ConfigError: naming what differs.
+    """
+    stored = read_recipe(outputs.recipe_of(run_folder))
+    differing = [
+        f"{key}: {stored.get(key)!r} -> {recipe.get(key)!r}"
+        for key in sorted({*stored, *recipe} - MAY_DIFFER)
+        if stored.get(key) != recipe.get(key)
+    ]
+    if differing:
+        raise ConfigError(f"--resume {run_folder}: settings differ ({', '.join(differing)}); start a new run")
 
 
 def newest(run_folder: Path) -> dict[str, Any]:
     """The state of the newest checkpoint, on the CPU.
 
     Raises:
-        OutputError: when there is none, or it cannot be read.
+        OutputError: when it cannot be read.
     """
-    files = sorted((run_folder / "checkpoints").glob("step-*.pt"))
-    if not files:
-        raise OutputError(
-            f"--resume {run_folder}: no checkpoint there; start anew (and set --checkpoint-every)"
-        )
+    file = newest_file(run_folder)
     try:
-        return torch.load(files[-1], map_location="cpu", weights_only=True)
+        return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         first = str(error).splitlines()[0]
         raise OutputError(
-            f"checkpoint {files[-1]} cannot be read ({first}); delete it to use the one before"
+            f"checkpoint {file} cannot be read ({first}); delete it to use the one before"
         ) from None
+
+
+def newest_file(run_folder: Path) -> Path | None:
+    """The file of the newest checkpoint, or None."""
+    return max((run_folder / "checkpoints").glob("step-*.pt"), default=None)
 
 
 def drop_log_after(run_folder: Path, step: int) -> None:

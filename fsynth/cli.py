@@ -72,8 +72,20 @@ def _run_among_several(arguments: list[str] | None) -> None:
     sys.exit()
 
 
+class _Stopped(SystemExit):
+    """The keyboard or SIGTERM: what is open is closed, what is half written goes, and a line says so.
+
+    Typer turns a KeyboardInterrupt into a bare exit code; this passes through it.
+    """
+
+    def __init__(self, what: str, code: int) -> None:
+        super().__init__(code)
+        self.what = what
+
+
 def _end(*_: Any) -> None:
-    sys.exit(143)
+    who = "ended by SIGTERM" if _processes() == 1 else "ended by the launcher (SIGTERM)"
+    raise _Stopped(who, 143)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -85,19 +97,24 @@ def run(arguments: list[str] | None = None) -> int:
         if os.environ.get("FSYNTH_TRACEBACK"):
             raise
         return _complain(_own_text(error), 1)
-    except KeyboardInterrupt:
-        return _complain("stopped by the keyboard", 130)
+    except _Stopped as error:
+        if console.is_main_process():  # each process of a launch is stopped; one says so
+            _complain("; ".join([error.what, *_notes(error.__cause__ or error)]), error.code)
+        return error.code
     except Exception as error:
         if hasattr(error, "format_message"):  # Typer's usage errors, whichever click it carries
             if type(error).__name__ == "NoArgsIsHelpError":
                 print(error.format_message(), end="", file=sys.stderr)  # empty where Typer has shown the help
                 return error.exit_code
             return _complain(_usage_text(error), error.exit_code)
-        if type(error).__name__ == "Abort":
+        if type(error).__name__ == "Abort":  # Typer's name for the end of the input at a prompt
             return _complain("stopped by the keyboard", 130)
         if _lost_the_others(error) and not os.environ.get("FSYNTH_TRACEBACK"):
             reason = str(error).split(". ")[0] or type(error).__name__
             return _complain(f"lost the other processes; the one that ended first says why ({reason})", 1)
+        problem = outputs.write_problem(error)
+        if problem is not None and not os.environ.get("FSYNTH_TRACEBACK"):
+            return _complain("; ".join([problem, *_notes(error), "free some room or name another place"]), 1)
         raise
 
 
@@ -106,7 +123,13 @@ def _lost_the_others(error: Exception) -> bool:
     return _processes() > 1 and (type(error).__name__.startswith("Dist") or "gloo" in str(error))
 
 
+def _notes(error: BaseException) -> list[str]:
+    """What commands said of their folder when the error came by, e.g. how to go on with a run."""
+    return list(getattr(error, "__notes__", []))
+
+
 def _complain(text: str, code: int) -> int:
+    console.close_bars()
     rank = os.environ.get("RANK", "0")
     prefix = "fsynth: " if rank == "0" else f"fsynth (rank {rank}): "
     print(prefix + " ".join(text.split()), file=sys.stderr, flush=True)
@@ -191,7 +214,10 @@ def _typer_function(name: str, kind: type) -> Callable[..., None]:
             recipe = outputs.recipe_of(typed["resume"])
         values = settings.read_recipe(recipe) if recipe else None
         config = settings.load(kind, values, sets, typed, origin=str(recipe) if recipe else "recipe")
-        _run_command(name, config, as_json)
+        try:
+            _run_command(name, config, as_json)
+        except KeyboardInterrupt as error:
+            raise _Stopped("stopped by the keyboard", 130) from error
 
     parameters = flags.parameters(kind, _recipe_help(name, kind))
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -103,9 +103,7 @@ class ClipModel:
             _write_portable_tokenizer_class(folder)
         config = {"model_cfg": self.architecture, "preprocess_cfg": self.preprocessing}
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        usual = (folder / CONFIG_FILE).stat().st_mode & 0o777
-        for path in folder.iterdir():
-            path.chmod(usual)  # safetensors lets the owner alone read its files
+        outputs.open_to_readers(folder)
 
 
 def _write_portable_tokenizer_class(folder: Path) -> None:

@@ -23,6 +23,13 @@ def say(text: str = "") -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def close_bars() -> None:
+    """End the lines of progress bars that an error left open, so that the next line is one of its own."""
+    if "tqdm" in sys.modules:
+        for bar in list(getattr(sys.modules["tqdm"].tqdm, "_instances", ())):
+            bar.close()
+
+
 def hush_libraries() -> None:
     """Keep the import-time notices of libraries off the screen; real errors still raise.
 

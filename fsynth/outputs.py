@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 from fsynth.errors import OutputError
 
 RUNS = Path("runs")
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def choose_folder(output: Path | None, command: str) -> Path:
@@ -66,8 +68,9 @@ def whole_folder(output: Path | None, command: str) -> Iterator[tuple[Path, Path
     try:
         yield staging, final
         _replace_empty(final, staging)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(staging, ignore_errors=True)
+        error.add_note(f"nothing is left of {final}")
         for folder in made:
             with contextlib.suppress(OSError):  # somebody else uses it by now
                 folder.rmdir()
@@ -119,6 +122,32 @@ def remove_folder(folder: Path) -> None:
             RUNS.rmdir()
 
 
+def write_problem(error: BaseException) -> str | None:
+    """What to say of an error, or of the one it came from, if it is a place that cannot be written: disk or
+    quota full, read-only, not permitted. Else None."""
+    found: BaseException | None = error
+    full = os.strerror(errno.ENOSPC)
+    while found is not None:
+        if isinstance(found, OSError) and found.errno in UNWRITABLE:
+            place = found.filename2 or found.filename
+            return f"{place}: {os.strerror(found.errno)}" if place else os.strerror(found.errno)
+        if full in str(found):  # writers in other languages keep no errno
+            return full
+        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
+    return None
+
+
+def open_to_readers(folder: Path) -> None:
+    """Give every file the permissions of any new file here: safetensors lets the owner alone read its own."""
+    example = folder / ".mode"
+    example.touch()
+    usual = example.stat().st_mode & 0o777
+    example.unlink()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(usual)
+
+
 def put_in_place(beside: Path, final: Path) -> None:
     """Give a finished file or folder its name. All of it is on the disk before the name is: a machine that
     goes down leaves it complete or absent.
@@ -156,8 +185,12 @@ def _flush(place: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole: beside, flushed to the disk, then renamed."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    beside.write_text(text, encoding="utf-8")
-    put_in_place(beside, path)
+    try:
+        beside.write_text(text, encoding="utf-8")
+        put_in_place(beside, path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -29,13 +29,11 @@ import yaml
 
 from fsynth import checkpoints, outputs
 from fsynth.console import say
-from fsynth.errors import ConfigError, FsynthError, OutputError
+from fsynth.errors import FsynthError
 from fsynth.keyed import seed_of
 from fsynth.launch import make_accelerator
 from fsynth.order import MicroBatch, Order, Pick
 from fsynth.settings import dump
-
-MAY_DIFFER_ON_RESUME = {"checkpoint_every", "workers", "password_file", "resume", "output"}
 
 
 class Run:
@@ -62,7 +60,7 @@ class Run:
         self.accelerator = make_accelerator(precision)
         self.device = self.accelerator.device
         self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
-        self.seed, self.checkpoint_every = seed, checkpoint_every
+        self.command, self.seed, self.checkpoint_every = command, seed, checkpoint_every
         self.step = self.epoch = 0
         self.ends_step = self.ends_epoch = False
         self.steps = 0
@@ -93,7 +91,8 @@ class Run:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
-        """Leave the process group; a run that failed before its first step leaves no folder behind.
+        """Leave the process group. A run that failed before its first step leaves no folder behind; a later
+        one puts on its error what can be done with the folder.
 
         The process that fails removes it, whichever it is: the others may wait for it where no signal
         reaches them, until the launcher kills them.
@@ -102,6 +101,9 @@ class Run:
             self.accelerator.end_training()
         elif self.step == 0:
             outputs.remove_folder(self.folder)
+        elif self.is_main and error is not None and not (self.folder / "result.json").exists():
+            reached = f"step {self.step} of {self.steps}" if self.steps else f"step {self.step}"
+            error.add_note(checkpoints.prospects(self.folder, self.command, reached))
 
     # ---------------------------------------------------------------------------------- the folder
 
@@ -115,19 +117,8 @@ class Run:
         return folder
 
     def _resume(self, folder: Path, recipe: dict[str, Any]) -> Path:
-        try:
-            stored = yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))
-        except OSError:
-            raise OutputError(f"--resume {folder}: no run.yaml there; name a run folder") from None
-        if (folder / "result.json").exists():
-            raise OutputError(f"--resume {folder}: this run is finished (result.json is there)")
-        differing = [
-            f"{key}: {stored.get(key)!r} -> {recipe.get(key)!r}"
-            for key in sorted({*stored, *recipe} - MAY_DIFFER_ON_RESUME)
-            if stored.get(key) != recipe.get(key)
-        ]
-        if differing:
-            raise ConfigError(f"--resume {folder}: settings differ ({', '.join(differing)}); start a new run")
+        checkpoints.check_resumable(folder)
+        checkpoints.check_same(folder, recipe)
         self._restored = checkpoints.newest(folder)
         self.step = self._restored["step"]
         if self.is_main:
@@ -351,6 +342,19 @@ class Run:
             }
             checkpoints.save(self.folder, self.step, state)
         self.accelerator.wait_for_everyone()
+
+
+def check_place(command: str, output: Path | None, resume: Path | None) -> None:
+    """Refuse a folder that `Run` could not use, before anything is loaded.
+
+    Raises:
+        OutputError: an output folder that is not empty; a folder to resume that is no run, is finished or has
+            no checkpoint.
+    """
+    if resume is None:
+        outputs.choose_folder(output, command)
+    else:
+        checkpoints.check_resumable(resume)
 
 
 def weights_signature(model: torch.nn.Module) -> tuple[tuple[float, float], ...]:

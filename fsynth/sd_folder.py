@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsynth import hub
 from fsynth.errors import ModelError
-from fsynth.outputs import make_folder, write_json
+from fsynth.outputs import make_folder, open_to_readers, write_json
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -178,6 +178,7 @@ def save_pipeline(unet: UNet2DConditionModel, found: Found, folder: Path) -> Non
         _copy_part(found.pipeline / part, folder / part)
     index |= dict.fromkeys(DROPPED, (None, None)) | {"requires_safety_checker": False}
     write_json(folder / INDEX, {key: value for key, value in index.items() if key != "_name_or_path"})
+    open_to_readers(folder)
 
 
 def _parts(index: dict[str, Any]) -> list[str]:
@@ -213,3 +214,4 @@ def save_lora(unet: UNet2DConditionModel, base: str, folder: Path) -> None:
         unet_lora_adapter_metadata=settings.to_dict(),
     )
     write_json(folder / RECORD, {"base": base, "rank": settings.r, "alpha": settings.lora_alpha})
+    open_to_readers(folder)

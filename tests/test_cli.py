@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +120,50 @@ def test_an_error_of_a_loader_worker_is_one_line_too(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "main", fail)
     assert cli.run(["doctor"]) == 1
     assert capsys.readouterr().err == "fsynth: img.zip: a.jpg is not a picture\n"
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """`fsynth doctor` raises what this is called with."""
+    from fsynth.commands import doctor
+
+    def raises(error):
+        def fail(config):
+            raise error
+
+        monkeypatch.setattr(doctor, "main", fail)
+
+    return raises
+
+
+def test_the_keyboard_and_sigterm_are_one_line_with_what_can_be_done(failing, capsys, monkeypatch):
+    for error, code, what in (
+        (KeyboardInterrupt(), 130, "stopped by the keyboard"),
+        (cli._Stopped("ended by SIGTERM", 143), 143, "ended by SIGTERM"),
+    ):
+        error.add_note("runs/a is unfinished")
+        failing(error)
+        assert cli.run(["doctor"]) == code
+        assert capsys.readouterr().err == f"fsynth: {what}; runs/a is unfinished\n"
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(cli, "_run_command", lambda *_: cli._end())
+    assert cli.run(["doctor"]) == 143
+    assert capsys.readouterr().err == ""
+
+
+def test_a_full_disk_is_one_line_with_the_place(failing, capsys, monkeypatch):
+    monkeypatch.delenv("FSYNTH_TRACEBACK", raising=False)
+    error = OSError(errno.ENOSPC, "No space left on device", "out/a.png")
+    error.add_note("nothing is left of out")
+    failing(error)
+    assert cli.run(["doctor"]) == 1
+    assert capsys.readouterr().err == (
+        "fsynth: out/a.png: No space left on device; nothing is left of out; free some room or name another "
+        "place\n"
+    )
+    failing(OSError(errno.EIO, "Input/output error"))
+    with pytest.raises(OSError, match="Input/output error"):
+        cli.run(["doctor"])
 
 
 def test_no_arguments_show_the_help_and_no_error(capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,24 @@ from fsynth.errors import OutputError
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_a_full_disk_is_recognised_behind_the_errors_of_writers(tmp_path):
+    torch_like = RuntimeError("unexpected pos 704 vs 598")  # as torch.save ends, the reason behind it
+    torch_like.__context__ = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert outputs.write_problem(torch_like) == "No space left on device"
+    rust = RuntimeError("I/O error: No space left on device (os error 28)")  # as safetensors puts it
+    assert outputs.write_problem(rust) == "No space left on device"
+    denied = PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
+    assert outputs.write_problem(denied) == f"{tmp_path}: Permission denied"
+    assert outputs.write_problem(ValueError("No")) is None
+
+
+def test_a_text_file_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    with pytest.raises(OSError, match="full"):
+        outputs.write_text(tmp_path / "a.txt", "text")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_folder_is_whole_when_the_block_ends(here):

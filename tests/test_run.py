@@ -160,6 +160,35 @@ def test_resuming_nothing_says_what_is_missing(tmp_path):
         Run("toy-train", {}, resume=tmp_path)
 
 
+class _Stop(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("every", "says"),
+    [
+        (2, "unfinished (step 5 of 9); go on from step 4: fsynth toy-train --resume {folder}"),
+        (0, "unfinished (step 5 of 9) and has no checkpoint to go on from; --checkpoint-every N writes some"),
+    ],
+)
+def test_a_run_that_is_stopped_says_how_to_go_on(tmp_path, every, says):
+    model = torch.nn.Linear(3, 1)
+    folder = tmp_path / "run"
+    with pytest.raises(_Stop) as caught, Run("toy-train", {}, output=folder, checkpoint_every=every) as run:
+        wrapped, optimizer = run.prepare(model, torch.optim.SGD(model.parameters(), lr=0.1))
+        for batch in run.batches(Rows(), batch_size=4, epochs=3, models=[wrapped]):
+            if run.step == 5:
+                raise _Stop
+            run.descend(wrapped(batch["x"]).sum(), wrapped, optimizer)
+    assert caught.value.__notes__ == [f"{folder} is {says.format(folder=folder)}"]
+
+
+def test_a_run_that_is_stopped_before_its_first_step_leaves_nothing_and_says_nothing(tmp_path):
+    with pytest.raises(_Stop) as caught, Run("toy-train", {}, output=tmp_path / "run"):
+        raise _Stop
+    assert not (tmp_path / "run").exists() and not hasattr(caught.value, "__notes__")
+
+
 def test_only_the_two_newest_checkpoints_are_kept(tmp_path):
     run, _, _ = _train(tmp_path / "run")
     names = sorted(path.name for path in (run.folder / "checkpoints").iterdir())

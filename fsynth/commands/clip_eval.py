@@ -44,10 +44,12 @@ def main(config: ClipEvalConfig) -> ClipEvalResult:
     """
     outputs.choose_folder(config.output, "clip-eval")
     source = open_source(config.data, config.password_file, config.image_source, config.memory_limit)
-    say(source.describe)
     source.need_pictures()
     names = config.model or (clip_model.TINY if source.synthetic else clip_model.DEFAULT,)
-    models = [_load(name) for name in dict.fromkeys(names)]
+    models = [clip_model.load(name) for name in dict.fromkeys(names)]
+    say(source.describe)
+    for model in models:
+        say(f"model: {model.describe()}")
     chosen = Gallery.choose(source.test, config.n_samples, config.seed)
     ranked = {model.source: _ranking(chosen, model, config.workers) for model in models}
     scores = {name: retrieval.scores(places) for name, places in ranked.items()}
@@ -69,12 +71,6 @@ def main(config: ClipEvalConfig) -> ClipEvalResult:
     for comparison in comparisons:
         say(f"\n{comparison.text()}")
     return result
-
-
-def _load(name: str) -> ClipModel:
-    model = clip_model.load(name)
-    say(f"model: {model.describe()}")
-    return model
 
 
 def _ranking(chosen: Gallery, model: ClipModel, workers: int) -> Ranking:

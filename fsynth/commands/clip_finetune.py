@@ -18,10 +18,10 @@ from fsynth.comparison import Comparison, compare
 from fsynth.config import ClipFinetuneConfig
 from fsynth.console import say
 from fsynth.data.sources import Source, open_source
-from fsynth.errors import ConfigError, FsynthError, ModelError
+from fsynth.errors import FsynthError, ModelError
 from fsynth.gallery import Gallery, Scores
 from fsynth.order import choose_rows
-from fsynth.run import Run, weights_signature
+from fsynth.run import Run, check_place, weights_signature
 from fsynth.settings import flag_name
 
 GALLERY_SEED = 0
@@ -32,11 +32,7 @@ RELOAD_TOLERANCE = 1e-4
 Defaults = dict[str, int | float]
 FOR_TINY: Defaults = {"lr": 3e-4, "epochs": 2, "batch_size": 64}
 FOR_REAL: Defaults = {"lr": 1e-5, "epochs": 5, "batch_size": 256}
-REASONS = {
-    "lr": ("the tiny model learns from few pictures", "more spoils what the model knows"),
-    "epochs": ("a minute or two on a CPU", "usual for pairs of this number"),
-    "batch_size": ("a few hundred steps from few pictures", "enough wrong answers to learn from"),
-}
+NAMES = {"lr": "learning rate", "epochs": "epochs", "batch_size": "batch size"}
 
 
 @dataclass(frozen=True)
@@ -76,14 +72,14 @@ def main(config: ClipFinetuneConfig) -> ClipFinetuneResult | None:
         FsynthError: a loss that is not finite, weights that did not change.
     """
     started = time.monotonic()
-    if config.resume is None:
-        outputs.choose_folder(config.output, "clip-finetune")
+    check_place("clip-finetune", config.output, config.resume)
     source = open_source(config.data, config.password_file, config.image_source, config.memory_limit)
-    say(source.describe)
     source.need_pictures()
-    config = _resolve(config, source)
-    model = clip_model.load(config.model)
+    source.need_rows(config.n_images)
+    model = clip_model.load(_model_name(config, source))
+    say(source.describe)
     say(f"model: {model.describe()}")
+    config = _resolve(config, source, model.source)
     with Run.of("clip-finetune", config) as run:
         result = _finetune(config, source, model, run)
         if result is not None:
@@ -171,24 +167,24 @@ def _learn(config: ClipFinetuneConfig, pairs: contrastive.Pairs, network: torch.
 # before the first step
 
 
-def _resolve(config: ClipFinetuneConfig, source: Source) -> ClipFinetuneConfig:
-    """Every derived value, checked and said; run.yaml holds the result, so it repeats this very run."""
-    rows, wanted = len(source.train), config.n_images
-    if wanted is not None and wanted > rows:
-        raise ConfigError(
-            f"--n-images {wanted} is more than the {rows:,} rows of the training split; take at most {rows}"
-        )
+def _model_name(config: ClipFinetuneConfig, source: Source) -> str:
+    """What is given or the default; folders as absolute paths, for run.yaml."""
     model = config.model or (clip_model.TINY if source.synthetic else clip_model.DEFAULT)
+    return str(Path(model).resolve()) if model != clip_model.TINY and Path(model).exists() else model
+
+
+def _resolve(config: ClipFinetuneConfig, source: Source, model: str) -> ClipFinetuneConfig:
+    """Every derived value, said; run.yaml holds the result, so it repeats this very run."""
     values = _defaults(config, tiny=model == clip_model.TINY)
-    pairs = wanted or rows
+    pairs = config.n_images or len(source.train)
     if values["batch_size"] > pairs:
-        say(f"batch: --batch-size {values['batch_size']} is more than the {pairs} pairs, cut to {pairs}")
+        say(f"batch size: {pairs}, all pairs there are, instead of {values['batch_size']} (--batch-size)")
         values["batch_size"] = pairs
     return dataclasses.replace(
         config,
         data=None if source.synthetic else source.root.resolve(),
         password_file=config.password_file.resolve() if config.password_file else None,
-        model=str(Path(model).resolve()) if model != clip_model.TINY and Path(model).exists() else model,
+        model=model,
         **values,
     )
 
@@ -199,8 +195,8 @@ def _defaults(config: ClipFinetuneConfig, tiny: bool) -> Defaults:
         given = getattr(config, name)
         values[name] = default if given is None else given
         if given is None:
-            reason = REASONS[name][0 if tiny else 1]
-            say(f"{flag_name(name)} {default:g}: {reason}")
+            what = "the tiny model" if tiny else "pretrained models"
+            say(f"{NAMES[name]}: {default:g}, the default for {what} ({flag_name(name)})")
     return values
 
 

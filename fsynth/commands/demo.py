@@ -185,6 +185,8 @@ def _whole(folder: Path) -> Iterator[None]:
     """The folder goes again when a step fails: its parts are whole, but the demo would not be."""
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
+        getattr(error, "__notes__", []).clear()  # they say how to go on with a step's folder
+        error.add_note(f"nothing is left of {folder}")
         raise

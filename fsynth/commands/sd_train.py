@@ -21,7 +21,7 @@ from fsynth.errors import ConfigError, FsynthError, ModelError
 from fsynth.keyed import seed_of
 from fsynth.launch import resolve_precision
 from fsynth.order import choose_rows
-from fsynth.run import Run, weights_signature
+from fsynth.run import Run, check_place, weights_signature
 from fsynth.sd_folder import Found
 from fsynth.sd_rows import Draws, Pictures, TrainingRows
 from fsynth.sd_training import HeldOut, LossWatch, draw_pictures, encode
@@ -66,12 +66,13 @@ def main(config: SDTrainConfig) -> SDTrainResult:
         FsynthError: a loss that is not finite, weights that did not change.
     """
     started = time.monotonic()
-    if config.resume is None:
-        outputs.choose_folder(config.output, "sd-train")  # a folder in use should not cost the loading first
+    check_place("sd-train", config.output, config.resume)
     source = open_source(config.data, config.password_file, config.image_source, config.memory_limit)
-    say(source.describe)
     source.need_pictures()
+    source.need_rows(config.n_images)
     found = sd_folder.find(config.model or (sd_folder.TINY if source.synthetic else sd_model.DEFAULT_MODEL))
+    _check(config, found)
+    say(source.describe)
     config = _resolve(config, source, found)
     pipeline = _load(config, found)
     with Run.of("sd-train", config) as run:
@@ -153,17 +154,26 @@ def _draw(
 # before the first step
 
 
-def _resolve(config: SDTrainConfig, source: Source, found: Found) -> SDTrainConfig:
-    """Every derived value, checked and said; run.yaml holds the result, so it repeats this very run."""
-    rows, wanted = len(source.train), config.n_images
-    if wanted is not None and wanted > rows:
-        raise ConfigError(
-            f"--n-images {wanted} is more than the {rows:,} rows of the training split; take at most {rows}"
-        )
+def _check(config: SDTrainConfig, found: Found) -> None:
+    """What can be refused before anything is said or loaded."""
     if found.lora is not None:
         raise ModelError(f"{found.lora} holds LoRA weights for {found.name}; train from that model instead")
+    sd_model.check_resolution(found, config.resolution or sd_model.native_resolution(found))
+    alpha = config.lora.alpha
+    if alpha == 0:
+        raise ConfigError("lora.alpha: 0 switches the adapters off; leave it out to take the rank")
+    if alpha is not None and config.lora_rank is None:
+        raise ConfigError(
+            f"lora.alpha: {alpha:g} belongs to adapters; give --lora-rank, too, or leave it out"
+        )
+
+
+def _resolve(config: SDTrainConfig, source: Source, found: Found) -> SDTrainConfig:
+    """Every derived value, said; run.yaml holds the result, so it repeats this very run."""
+    rows, wanted = len(source.train), config.n_images
     images = wanted or rows
-    say(f"model: {found.name}" + ("" if config.model else " (choose another with --model)"))
+    data = "drawn" if source.synthetic else "real"
+    say(f"model: {found.name}" + ("" if config.model else f", the default for {data} data (--model)"))
     say(f"pictures: {_drawn(wanted, rows, config.seed)}")
     return dataclasses.replace(
         config,
@@ -184,17 +194,16 @@ def _drawn(wanted: int | None, rows: int, seed: int) -> str:
 
 def _cut_batch(batch_size: int, images: int) -> int:
     if batch_size > images:
-        say(f"batch: --batch-size {batch_size} is more than the {images} pictures, cut to {images}")
+        say(f"batch size: {images}, all pictures there are, instead of {batch_size} (--batch-size)")
     return min(batch_size, images)
 
 
 def _choose_resolution(given: int | None, source: Source, found: Found) -> int:
     native = sd_model.native_resolution(found)
     resolution = given or native
-    sd_model.check_resolution(found, resolution)
     width, height = Pictures(source.train, [0], resolution).image(0).size
-    reason = "--resolution" if given else "the model's own"
-    say(f"resolution: {resolution} px ({reason}), from pictures of {width}x{height}")
+    reason = "" if given else "the model's own (--resolution), "
+    say(f"resolution: {resolution} px, {reason}from pictures of {width}x{height}")
     if width != height:
         say(
             "note: pictures are not square: shorter side resized, centre cropped, "
@@ -224,7 +233,7 @@ def _load(config: SDTrainConfig, found: Found) -> StableDiffusionPipeline:
     for part in (pipeline.vae, pipeline.text_encoder):
         part.requires_grad_(False)
     if config.lora_rank:
-        alpha = config.lora.alpha or config.lora_rank
+        alpha = config.lora_rank if config.lora.alpha is None else config.lora.alpha
         sd_model.add_lora(pipeline.unet, config.lora_rank, alpha, seed_of(config.seed, "lora"))
     trained = sum(value.numel() for value in _trainable(pipeline.unet))
     total = sum(value.numel() for value in pipeline.unet.parameters())
@@ -323,10 +332,14 @@ def _save(run_folder: Path, unet: UNet2DConditionModel, found: Found) -> float:
     staging, final = run_folder / ".model.part", run_folder / "model"
     shutil.rmtree(staging, ignore_errors=True)
     is_lora = hasattr(unet, "peft_config")
-    if is_lora:
-        sd_folder.save_lora(unet, found.name, staging)
-    else:
-        sd_folder.save_pipeline(unet, found, staging)
+    try:
+        if is_lora:
+            sd_folder.save_lora(unet, found.name, staging)
+        else:
+            sd_folder.save_pipeline(unet, found, staging)
+    except BaseException:  # a full disk, say: gigabytes that are of no use
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
     difference = sd_model.reload_difference(unet, staging)
     if not difference <= RELOAD_TOLERANCE:  # also when it is not a number
         raise ModelError(
@@ -348,9 +361,21 @@ def _validation_losses(folder: Path) -> tuple[float | None, float | None]:
 def _say_result(result: SDTrainResult) -> None:
     say(f"loss: {result.loss:.4f}, mean of the last epoch")
     if result.validation_loss is not None and result.validation_loss_before is not None:
-        change = result.validation_loss / result.validation_loss_before - 1
-        say(
-            f"validation loss: {result.validation_loss_before:.5f} before, {result.validation_loss:.5f} "
-            f"after ({change:+.2%}), same held-out rows, noise and timesteps"
-        )
+        say(_verdict(result.validation_loss_before, result.validation_loss))
     say(f"model: {result.folder / 'model'}; loaded again it answers the same")
+
+
+def _verdict(before: float, after: float) -> str:
+    """Say plainly whether the fine-tuned model is better than the one it came from."""
+    numbers = (
+        f"validation loss {before:.5f} before, {after:.5f} after ({after / before - 1:+.2%}), same held-out "
+        "rows, noise and timesteps"
+    )
+    if after < before:
+        return f"the fine-tuned model is better on held-out rows: {numbers}"
+    if after == before:
+        return f"the fine-tuned model is no better on held-out rows: {numbers}"
+    return (
+        f"the fine-tuned model is WORSE on held-out rows than before: {numbers}; try a lower --lr, fewer "
+        "--epochs or more --n-images"
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fsynth import console
 from fsynth.data import archive, fashion_synthesis
-from fsynth.errors import DataError
+from fsynth.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import datasets
@@ -44,6 +44,19 @@ class Source:
             raise DataError(
                 f"{self.root} holds the annotation but no pictures; put img.zip, img_highres.zip, G2.h5 or "
                 "G2.zip anywhere under it"
+            )
+
+    def need_rows(self, wanted: int | None) -> None:
+        """Stop a command that is to draw more rows than the training split has; None takes all.
+
+        Raises:
+            ConfigError: with how many there are.
+        """
+        rows = len(self.train)
+        if wanted is not None and wanted > rows:
+            raise ConfigError(
+                f"--n-images {wanted} is more than the {rows:,} rows of the training split; "
+                f"take at most {rows}"
             )
 
 

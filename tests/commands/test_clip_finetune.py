@@ -124,17 +124,18 @@ def test_a_batch_larger_than_the_data_is_cut_and_said(archive, small, tmp_path, 
     run = clip_finetune.main(config(archive, small, tmp_path / "run", batch_size=999, epochs=1))
     assert run.steps == 1
     said = capsys.readouterr().err
-    assert "cut to 30" in said and "--n-samples 5,000 is more than the 10 held-out rows" in said
+    assert "batch size: 30, all pairs there are, instead of 999 (--batch-size)" in said
+    assert "--n-samples 5,000 is more than the 10 held-out rows" in said
     assert "ceiling" in said and "chance" in said
     assert "10 rows" in said.split("mean group recall")[1]
 
 
-def test_wrong_settings_leave_nothing_behind(archive, small, tmp_path):
+def test_wrong_settings_leave_nothing_behind_and_are_all_that_is_said(archive, small, tmp_path, capsys):
     with pytest.raises(ConfigError, match="more than the 30 rows of the training split"):
         clip_finetune.main(config(archive, small, tmp_path / "run", n_images=31))
     with pytest.raises(FsynthError, match="no such file or folder"):
         clip_finetune.main(config(archive, "no-such-model", tmp_path / "run"))
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run").exists() and capsys.readouterr().err == ""
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     with pytest.raises(OutputError, match="not empty"):
@@ -146,7 +147,13 @@ def test_what_is_not_given_depends_on_the_model_and_is_said(capsys, archive):
     real = clip_finetune._defaults(ClipFinetuneConfig(epochs=3), tiny=False)
     assert real == {"lr": 1e-5, "epochs": 3, "batch_size": 256} and tiny["lr"] > real["lr"]
     said = capsys.readouterr().err
-    assert "--lr 1e-05" in said and "--epochs 3" not in said
+    assert said.splitlines() == [
+        "learning rate: 0.0003, the default for the tiny model (--lr)",
+        "epochs: 2, the default for the tiny model (--epochs)",
+        "batch size: 64, the default for the tiny model (--batch-size)",
+        "learning rate: 1e-05, the default for pretrained models (--lr)",
+        "batch size: 256, the default for pretrained models (--batch-size)",
+    ]
 
 
 def test_ten_rows_are_too_few_for_a_verdict_on_a_random_model(done):

@@ -67,11 +67,14 @@ def test_prompts_are_held_out_sentences_of_different_garments(tmp_path, small_ar
 
 def test_a_step_that_fails_leaves_nothing(tmp_path, monkeypatch):
     def fail(config):
-        raise ModelError("no such model")
+        error = ModelError("no such model")
+        error.add_note("tour/sd is unfinished")
+        raise error
 
     monkeypatch.setattr(sd_train, "main", fail)
-    with pytest.raises(ModelError):
+    with pytest.raises(ModelError) as caught:
         demo.main(DemoConfig(output=tmp_path / "tour", sizes=FEW))
+    assert caught.value.__notes__ == [f"nothing is left of {tmp_path / 'tour'}"]
     assert not (tmp_path / "tour").exists()
     assert os.environ["FSYNTH_DATA"] == str(tmp_path / "real")
 

@@ -13,9 +13,9 @@ import yaml
 
 from fsynth import sd_folder, sd_model
 from fsynth.commands import sd_train
-from fsynth.config import SDTrainConfig, SDTrainObjective, SDTrainValidation
+from fsynth.config import SDTrainConfig, SDTrainLora, SDTrainObjective, SDTrainValidation
 from fsynth.data.sources import Source
-from fsynth.errors import ConfigError, DataError, FsynthError, ModelError
+from fsynth.errors import ConfigError, DataError, FsynthError, ModelError, OutputError
 from scripts import tiny_models
 from tests import launches
 
@@ -237,6 +237,10 @@ def test_lora_writes_weights_that_load_on_their_base(tmp_path):
     assert {path.name for path in model.iterdir()} == {"pytorch_lora_weights.safetensors", "fsynth.json"}
     assert json.loads((model / "fsynth.json").read_text())["base"] == "tiny"
     assert result.reload_difference == 0
+    example = tmp_path / "new"
+    example.touch()
+    modes = {path.stat().st_mode for path in tmp_path.glob("lora/model/*")}
+    assert modes == {example.stat().st_mode}  # safetensors alone would keep others from reading
     base = sd_model.load_pipeline("tiny", dtype=torch.float32, device="cpu").unet
     mine = sd_model.load_pipeline(tmp_path / "lora", dtype=torch.float32, device="cpu").unet
     assert not torch.equal(sd_model.probe_output(base), sd_model.probe_output(mine))
@@ -278,7 +282,7 @@ def test_a_batch_larger_than_the_pictures_is_cut_and_said(capsys):
     result = sd_train.main(_config(n_images=3, batch_size=64, epochs=1))
     assert result.steps == 1
     talk = capsys.readouterr().err
-    assert "--batch-size 64 is more than the 3 pictures, cut to 3" in talk
+    assert "batch size: 3, all pictures there are, instead of 64 (--batch-size)" in talk
     assert "3 of the 10 rows of the training split" in talk
     assert "steps: 1 (epochs 1 x 1)" in talk
 
@@ -288,7 +292,7 @@ def test_pictures_that_are_cropped_or_enlarged_are_said(source, monkeypatch, cap
     monkeypatch.setattr(sd_train, "open_source", lambda *_: wide)
     sd_train.main(_config(epochs=1))
     talk = capsys.readouterr().err
-    assert "resolution: 32 px (the model's own), from pictures of 24x16" in talk
+    assert "resolution: 32 px, the model's own (--resolution), from pictures of 24x16" in talk
     assert "33% of the first picture is cut off" in talk
     assert "enlarging the pictures adds no detail" in talk
 
@@ -296,14 +300,35 @@ def test_pictures_that_are_cropped_or_enlarged_are_said(source, monkeypatch, cap
 # ------------------------------------------------------------------------------------------ bad input
 
 
-def test_more_images_than_rows_is_refused_before_anything_is_written(tmp_path):
+def test_what_cannot_be_is_refused_before_anything_is_said_or_written(tmp_path, capsys):
     with pytest.raises(ConfigError, match="--n-images 11 is more than the 10 rows"):
         sd_train.main(_config(n_images=11))
     with pytest.raises(ConfigError, match="not a multiple of 8"):
         sd_train.main(_config(resolution=30))
     with pytest.raises(ModelError, match="unknown model 'nothing'"):
         sd_train.main(_config(model="nothing"))
-    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConfigError, match=r"lora\.alpha: 0 switches the adapters off; leave it out"):
+        sd_train.main(_config(lora_rank=2, lora=SDTrainLora(alpha=0.0)))
+    with pytest.raises(ConfigError, match=r"lora\.alpha: 8 belongs to adapters; give --lora-rank"):
+        sd_train.main(_config(lora=SDTrainLora(alpha=8.0)))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.yaml").write_text("")
+    with pytest.raises(OutputError, match=r"run: its run\.yaml is empty; start a new run"):
+        sd_train.main(_config(resume=tmp_path / "run"))
+    assert [path.name for path in tmp_path.iterdir()] == ["run"] and capsys.readouterr().err == ""
+
+
+def test_a_worse_model_is_called_worse_with_what_to_try():
+    same = "same held-out rows, noise and timesteps"
+    assert sd_train._verdict(0.5, 0.4) == (
+        f"the fine-tuned model is better on held-out rows: validation loss 0.50000 before, 0.40000 after "
+        f"(-20.00%), {same}"
+    )
+    assert sd_train._verdict(0.4, 0.41) == (
+        f"the fine-tuned model is WORSE on held-out rows than before: validation loss 0.40000 before, "
+        f"0.41000 after (+2.50%), {same}; try a lower --lr, fewer --epochs or more --n-images"
+    )
+    assert "no better" in sd_train._verdict(0.4, 0.4)
 
 
 def test_a_picture_that_cannot_be_decoded_is_named_and_leaves_no_run(source, tmp_path, monkeypatch):
