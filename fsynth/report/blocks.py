@@ -145,13 +145,18 @@ Block = Table | Panels | Charts | Gallery | Words | Settings
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page about one folder; ``cover`` offers generated pictures for the head of the page."""
+    """A part of the page about one folder.
+
+    ``cover`` offers generated pictures for the head of the page; ``notice`` is what whoever passes the page
+    on must know first, and becomes its first line.
+    """
 
     title: str
     lead: str
     blocks: tuple[Block, ...]
     facts: tuple[Fact, ...] = ()
     cover: tuple[Picture, ...] = ()
+    notice: str = ""
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ def build(
         lead=lead,
         parts=parts,
         cover=next((section.cover for part in parts for section in part.sections if section.cover), ()),
+        notices=list(dict.fromkeys(one.notice for part in parts for one in part.sections if one.notice)),
         unfinished=[text for part in parts if (text := unfinished(part.folder))],
         where=folder.as_posix(),
         made=datetime.date.today(),

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from fsynth.errors import DataError, FsynthError
 from fsynth.report import files
-from fsynth.report.blocks import THUMBNAIL, Card, Gallery, Options, Picture, Section, Words, data_uri
+from fsynth.report.blocks import THUMBNAIL, Card, Gallery, Options, Picture, Section, data_uri
 
 if TYPE_CHECKING:
     import datasets
 
 
 NOTICE = (
-    f"These thumbnails, {THUMBNAIL} px at most, are of your own pictures and part of this file. To pass the "
-    "page on without them, make it again with --no-pictures."
+    f"This page holds thumbnails, {THUMBNAIL} px at most, of your own training pictures. To pass it on "
+    "without them, make it again with --no-pictures."
 )
 
 
@@ -34,8 +34,8 @@ def training_pictures(folder: Path, options: Options) -> Section | None:
     except FsynthError as error:
         return Section("Training pictures", f"Left out: {error}.", ())
     gallery = Gallery(tuple(cards), training=True)
-    notice = () if _is_drawn(settings) else (Words(NOTICE),)
-    return Section("Training pictures", f"{len(cards):,} of the {rows:,} it learnt from.", (gallery, *notice))
+    lead = f"{len(cards):,} of the {rows:,} it learnt from."
+    return Section("Training pictures", lead, (gallery,), notice="" if _is_drawn(settings) else NOTICE)
 
 
 def _cards(settings: Mapping[str, Any], most: int) -> tuple[list[Card], int]:

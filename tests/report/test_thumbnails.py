@@ -33,12 +33,12 @@ def nobody_is_asked(monkeypatch):
 def test_pictures_come_with_their_sentences(tmp_path, benchmark_folder, password):
     run = folders.write_sd_run(tmp_path / "run", data=str(benchmark_folder))
     section = training_pictures(run, Options(thumbnails=4))
-    gallery, notice = section.blocks
+    (gallery,) = section.blocks
     assert isinstance(gallery, Gallery) and gallery.training
     assert len(gallery.cards) == len({card.pictures[0].source for card in gallery.cards}) == 4
     assert all(card.caption.endswith(".") for card in gallery.cards)
     assert "4 of the 6" in section.lead
-    assert "your own pictures" in notice.text and "--no-pictures" in notice.text
+    assert "your own training pictures" in section.notice and "--no-pictures" in section.notice
 
 
 def test_without_a_password_they_are_left_out_and_nobody_is_asked(tmp_path, locked, nobody_is_asked):
@@ -71,12 +71,12 @@ def test_none_are_shown_where_none_are_wanted(tmp_path):
 def test_a_drawn_archive_brings_its_own_password(tmp_path, locked, nobody_is_asked):
     (locked / "password.txt").write_text(make_fixture.PASSWORD.decode() + "\n")
     run = folders.write_sd_run(tmp_path / "run", data=str(locked))
-    (gallery, _) = training_pictures(run, Options()).blocks
+    (gallery,) = training_pictures(run, Options()).blocks
     assert gallery.cards
 
 
 def test_drawn_pictures_need_no_notice(tmp_path, no_password, nobody_is_asked):
     drawn = synthetic.make_archive(tmp_path / "drawn", rows=8, workers=0)
     run = folders.write_sd_run(tmp_path / "run", data=str(drawn), n_images=None)
-    (gallery,) = training_pictures(run, Options()).blocks
-    assert len(gallery.cards) == 6
+    section = training_pictures(run, Options())
+    assert len(section.blocks[0].cards) == 6 and not section.notice
