@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -186,7 +185,7 @@ def _whole(folder: Path) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        outputs.remove_folder(folder)
         getattr(error, "__notes__", []).clear()  # they say how to go on with a step's folder
         error.add_note(f"nothing is left of {folder}")
         raise
