@@ -130,6 +130,12 @@ class SDTrainObjective:
     caption_dropout: float = setting(
         0.1, "chance that a picture is shown without its caption, for guidance", least=0.0, most=1.0
     )
+    noise_offset: float = setting(
+        0.0,
+        "spread of a shift of each channel's noise; 0.1 to 0.3 learns pictures darker or lighter than before",
+        least=0.0,
+        most=1.0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

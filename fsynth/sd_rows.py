@@ -89,19 +89,23 @@ class Draws:
         timesteps: length of the noise schedule.
         latent: shape (C, h, w) of one picture's latents.
         caption_dropout: chance that a row is shown without its caption, for guidance at sampling time.
+        noise_offset: standard deviation of one shift a channel that is added to the noise. The schedule's
+            last step still shows a picture's mean brightness, and sampling starts without it: a model that
+            relies on it cannot make pictures that are dark as a whole.
     """
 
     seed: int
     timesteps: int
     latent: tuple[int, int, int]
     caption_dropout: float
+    noise_offset: float = 0.0
 
 
 class TrainingRows:
     """What a training step needs of each row; indexed with an `order.Pick`.
 
     Items: row (number in the files), index (position here), tokens int64 (L,), timestep, noise and posterior
-    (C, h, w) standard normal, and moments (2C, h, w) where they are at hand, else pixels (3, R, R).
+    (C, h, w) normal, and moments (2C, h, w) where they are at hand, else pixels (3, R, R).
     """
 
     def __init__(
@@ -122,10 +126,18 @@ class TrainingRows:
             "index": pick.index,
             "tokens": self.tokens["" if hidden else self.pictures.texts[pick.index]],
             "timestep": diffusion.draw_timestep(draws.timesteps, draws.seed, "timestep", *key),
-            "noise": diffusion.draw_normal(draws.latent, draws.seed, "noise", *key),
+            "noise": self._noise(key),
             "posterior": diffusion.draw_normal(draws.latent, draws.seed, "posterior", *key),
             **self._picture(pick.index),
         }
+
+    def _noise(self, key: tuple[int, int]) -> Tensor:
+        draws = self.draws
+        noise = diffusion.draw_normal(draws.latent, draws.seed, "noise", *key)
+        if not draws.noise_offset:
+            return noise
+        shift = diffusion.draw_normal((draws.latent[0], 1, 1), draws.seed, "noise offset", *key)
+        return noise + draws.noise_offset * shift
 
     def _picture(self, index: int) -> dict[str, Tensor]:
         if self.moments is None:

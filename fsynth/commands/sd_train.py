@@ -280,6 +280,7 @@ def _training_rows(
         timesteps=pipeline.scheduler.config.num_train_timesteps,
         latent=latent,
         caption_dropout=config.objective.caption_dropout,
+        noise_offset=config.objective.noise_offset,
     )
     moments = None
     if config.epochs > 1 and len(pictures) * 2 * math.prod(latent) * 4 <= MOMENTS_IN_MEMORY:

@@ -1,0 +1,47 @@
+"""Rows as a training step takes them: the draws of their noise."""
+
+import types
+
+import pytest
+import torch
+
+from fsynth.order import Pick
+from fsynth.sd_rows import Draws, TrainingRows
+
+ROWS = 200
+
+
+@pytest.fixture
+def rows_with(random_pipeline):
+    def make(**draws):
+        pictures = types.SimpleNamespace(texts=["the lady wore a red dress."] * ROWS, rows=range(ROWS))
+        return TrainingRows(
+            pictures,
+            random_pipeline.tokenizer,
+            Draws(seed=0, timesteps=1000, latent=(4, 8, 8), caption_dropout=0.1, **draws),
+            moments=torch.zeros(ROWS, 8, 8, 8),
+        )
+
+    return make
+
+
+def noise(rows, index):
+    return rows[Pick(index, epoch=1, weight=1.0)]["noise"]
+
+
+def test_a_noise_offset_shifts_whole_channels_and_nothing_else(rows_with):
+    plain, shifted = rows_with(), rows_with(noise_offset=0.3)
+    shifts = torch.stack([noise(shifted, index) - noise(plain, index) for index in range(ROWS)])
+    assert shifts.std(dim=(2, 3)).max() < 1e-6  # the same for every place of a channel
+    by_channel = shifts.mean(dim=(2, 3))
+    assert abs(by_channel.std() - 0.3) < 0.03 and abs(by_channel.mean()) < 0.05
+    assert by_channel.T.corrcoef().fill_diagonal_(0).abs().max() < 0.25  # each channel by itself
+
+
+def test_a_noise_offset_is_drawn_by_row_and_epoch_and_changes_no_other_draw(rows_with):
+    plain, shifted = rows_with(), rows_with(noise_offset=0.3)
+    pick = Pick(7, epoch=2, weight=1.0)
+    assert torch.equal(shifted[pick]["noise"], rows_with(noise_offset=0.3)[pick]["noise"])
+    for name in ("timestep", "tokens", "posterior"):
+        assert torch.equal(torch.as_tensor(plain[pick][name]), torch.as_tensor(shifted[pick][name]))
+    assert not torch.equal(noise(shifted, 7), shifted[pick]["noise"])
