@@ -63,8 +63,8 @@ class DemoSizes:
         2400, "pictures that CLIP learns from; null takes the training split", least=2
     )
     pair_epochs: int = setting(2, "times that CLIP sees each of them", least=1)
-    images: int = setting(256, "pictures that Stable Diffusion learns from", least=1)
-    image_epochs: int = setting(6, "times that Stable Diffusion sees each of them", least=1)
+    images: int = setting(384, "pictures that Stable Diffusion learns from", least=1)
+    image_epochs: int = setting(9, "times that Stable Diffusion sees each of them", least=1)
     prompts: int = setting(24, "pictures made from held-out sentences", least=1)
     steps: int = setting(25, "denoising steps of a picture", least=1, most=1000)
 
