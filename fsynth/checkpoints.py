@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from fsynth import outputs
-from fsynth.errors import ConfigError, OutputError
+from fsynth.errors import ConfigError, OutputError, reason
 from fsynth.settings import read_recipe
 
 KEPT = 2
@@ -93,9 +93,8 @@ def newest(run_folder: Path) -> dict[str, Any]:
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        first = str(error).splitlines()[0]
         raise OutputError(
-            f"checkpoint {file} cannot be read ({first}); delete it to use the one before"
+            f"checkpoint {file} cannot be read ({reason(error)}); delete it to use the one before"
         ) from None
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from fsynth import hub, outputs
-from fsynth.errors import ModelError
+from fsynth.errors import ModelError, reason
 
 DEFAULT = "ViT-B-32:laion2b_s34b_b79k"
 """The model for real pictures: the base that FashionCLIP 2.0 moved to."""
@@ -142,11 +142,11 @@ def _try_create(source: str, name: str, tag: str | None, network: str = "") -> C
     except ModelError:
         raise
     except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        first = reason(error)
         if _is_local(name, tag):
             raise ModelError(f"model {source} cannot be read: {first}") from None
-        reason = f"is not in this machine's cache{network}" if network else f"cannot be fetched ({first})"
-        raise ModelError(f"model {source} {reason}; {_how_to_get(name, tag)}") from None
+        state = f"is not in this machine's cache{network}" if network else f"cannot be fetched ({first})"
+        raise ModelError(f"model {source} {state}; {_how_to_get(name, tag)}") from None
 
 
 def _is_local(name: str, tag: str | None) -> bool:

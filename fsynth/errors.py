@@ -51,6 +51,15 @@ class MissingPackage(FsynthError):
     """An optional package is not installed."""
 
 
+def reason(error: BaseException) -> str:
+    """Why a file could not be read, in a line: the first of the reader's own.
+
+    Not torch's about pickles, which recommends the unsafe way of reading them.
+    """
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return "it is no file of plain tensors" if first.startswith("Weights only load failed") else first[:300]
+
+
 def need(package: str, extra: str, purpose: str) -> ModuleType:
     """Import an optional package, or say which extra brings it.
 

@@ -95,4 +95,4 @@ def _record(path: Path, parse: Callable[[str], Any], broken: type[Exception]) ->
         if isinstance(values, dict):
             return values
         reason = f"it holds a {type(values).__name__}, no settings" if values is not None else "it is empty"
-    raise ModelError(f"{path} cannot be read ({reason}); train again, or name the run's model/ elsewhere")
+    raise ModelError(f"{path} cannot be read ({reason}); train again, or copy its model/ out and name that")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fsynth import diffusion, sd_folder
-from fsynth.errors import ConfigError, ModelError
+from fsynth.errors import ConfigError, ModelError, reason
 from fsynth.sd_folder import Found
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ def load_pipeline(
         if found.lora is not None:
             pipeline.load_lora_weights(found.lora, weight_name=sd_folder.LORA_WEIGHTS)
     except Exception as error:  # loading raises whatever the reader of a broken file raises
-        raise ModelError(
-            f"model {found.lora or found.pipeline} does not load ({_first_line(error)})"
-        ) from None
+        raise ModelError(f"model {found.lora or found.pipeline} does not load ({reason(error)})") from None
     _check_channels(pipeline, found)
     for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
         _align(part)
@@ -81,10 +79,6 @@ def _quiet_bars() -> None:
 
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _check_channels(pipeline: StableDiffusionPipeline, found: Found) -> None:

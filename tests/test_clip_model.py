@@ -1,4 +1,5 @@
 import json
+import pickle
 import time
 
 import numpy as np
@@ -143,6 +144,13 @@ def test_weights_that_cannot_be_fetched_say_at_once_where_they_are(monkeypatch, 
     assert "hf download laion/CLIP-ViT-B-32-laion2B-s34B-b79K" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert constants.HF_HUB_OFFLINE is False
+
+
+def test_a_pickle_is_refused_without_advice_to_trust_it(tmp_path):
+    (tmp_path / "weights.pt").write_bytes(pickle.dumps(pickle.dumps, protocol=2))
+    with pytest.raises(ModelError) as caught:
+        clip_model.load(f"ViT-B-32:{tmp_path / 'weights.pt'}")
+    assert str(caught.value).endswith("weights.pt cannot be read: it is no file of plain tensors")
 
 
 def test_broken_folders_are_refused(saved, tmp_path):
