@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -154,15 +155,18 @@ def make_tokenizer(sentences: Iterable[str], tokens: int = 40) -> CLIPTokenizer:
     )
     bpe.train_from_iterator(sentences, trainer)
     vocabulary, merges = _with_every_letter(bpe, letters)
-    return CLIPTokenizer(
-        vocab=vocabulary,
-        merges=merges,
-        bos_token=START,
-        eos_token=END,
-        unk_token=END,
-        pad_token=END,
-        model_max_length=tokens,
-    )
+    special = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END}
+    with tempfile.TemporaryDirectory() as folder:
+        _write_words(Path(folder), vocabulary, merges)
+        return CLIPTokenizer.from_pretrained(folder, model_max_length=tokens, **special)
+
+
+def _write_words(folder: Path, vocabulary: dict[str, int], merges: Iterable[Sequence[str]]) -> None:
+    """The files that CLIPTokenizer of every transformers reads."""
+    words = json.dumps(vocabulary, ensure_ascii=False, separators=(",", ":"))
+    (folder / "vocab.json").write_text(words + "\n", encoding="utf-8")
+    lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
+    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _with_every_letter(bpe: Tokenizer, letters: list[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
@@ -184,16 +188,10 @@ def save_pipeline(
     )
     small.save_pretrained(folder)
     _spell_as_before(folder / "text_encoder" / "model.safetensors")
-    _split_as_before(folder / "tokenizer")
-
-
-def _split_as_before(tokenizer: Path) -> None:
-    """Write the vocabulary and the merges as files of their own too: older transformers read nothing else."""
-    model = json.loads((tokenizer / "tokenizer.json").read_text(encoding="utf-8"))["model"]
-    words = json.dumps(model["vocab"], ensure_ascii=False, separators=(",", ":"))
-    (tokenizer / "vocab.json").write_text(words + "\n", encoding="utf-8")
-    merges = ["#version: 0.2", *(" ".join(pair) for pair in model["merges"])]
-    (tokenizer / "merges.txt").write_text("\n".join(merges) + "\n", encoding="utf-8")
+    together = folder / "tokenizer" / "tokenizer.json"
+    if together.exists():  # newer transformers write nothing else, older ones do not read it
+        words = json.loads(together.read_text(encoding="utf-8"))["model"]
+        _write_words(folder / "tokenizer", words["vocab"], words["merges"])
 
 
 def _spell_as_before(weights: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_command_that_needs_something_shows_its_help_when_given_nothing(name, 
     ("words", "code", "text"),
     [
         (["nonsense"], 2, "No such command 'nonsense'"),
-        (["sd-train", "--lrr", "1"], 2, "No such option: --lrr"),
+        (["sd-train", "--lrr", "1"], 2, "No such option"),
         (["sd-train", "--epochs", "two"], 2, "--epochs"),
         (["sd-train", "--epochs", "0"], 2, "--epochs: must be at least 1, got 0"),
         (["sd-train", "--image-source", "tar"], 2, "expected one of zip, hdf5, got 'tar'"),

@@ -103,7 +103,7 @@ def test_a_word_that_a_byte_level_tokenizer_spells_out_is_unknown_too():
     raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(), decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     raw.train_from_iterator(PROMPTS * 3, trainers.BpeTrainer(vocab_size=600, initial_alphabet=alphabet))
-    read = PreTrainedTokenizerFast(tokenizer_object=raw, model_max_length=77)
+    read = PreTrainedTokenizerFast(tokenizer_object=raw, model_max_length=77, add_prefix_space=True)
     assert sampling.reading_problems(read, PROMPTS) == []
     (strange,) = sampling.reading_problems(read, ["the lady wore a zebra dress from 1960, size 3 été."])
     assert strange.endswith("does not know: from, size, zebra, été")
