@@ -15,13 +15,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,187 +25,25 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 import tiny_models  # noqa: E402
 import torch  # noqa: E402
+from asset_probe import train_probe  # noqa: E402
+from asset_training import (  # noqa: E402
+    SEED,
+    Clock,
+    Pictures,
+    minutes_of,
+    read_pictures,
+    training_record,
+)
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 from tqdm.auto import tqdm  # noqa: E402
 
-import fsynth  # noqa: E402
 from fsynth import clip_tiny, contrastive, probe_model  # noqa: E402
-from fsynth.data import synthetic  # noqa: E402
-from fsynth.data.figure import DRAWING_VERSION  # noqa: E402
 from fsynth.data.labels import LABELS  # noqa: E402
 from fsynth.outputs import write_json  # noqa: E402
 
 TINY_CLIP = ROOT / "fsynth" / "assets" / "tiny-clip"
 TINY_SD = ROOT / "fsynth" / "assets" / "tiny-sd"
-SEED = 4711  # not the default archive's
-BALANCE = 1.0  # equal categories: at the benchmark's frequencies a jersey is too rare to be learnt
-
-
-@dataclass
-class Pictures:
-    """Rows in memory: pixels (N, 3, 128, 128) uint8, label indices by column (N,), sentences."""
-
-    pixels: Tensor
-    labels: dict[str, Tensor]
-    texts: list[str]
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def batches(self, size: int, epoch: int) -> Iterator[Tensor]:
-        """Shuffled row numbers; a short last batch is left out."""
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(epoch))
-        return iter(order[: len(self) // size * size].split(size))
-
-    def signed(self, rows: Tensor) -> Tensor:
-        """Pictures as the models take them: (B, 3, 128, 128) float in [-1, 1]."""
-        return self.pixels[rows].float() / 127.5 - 1
-
-
-def read_pictures(rows: int, work: Path) -> tuple[Pictures, Pictures]:
-    """Train and held-out pictures of an archive drawn for this purpose."""
-    root = work / f"archive-{rows}-balance-{BALANCE:g}-drawing-{DRAWING_VERSION}"
-    if not root.exists():
-        synthetic.make_archive(root, rows=rows, seed=SEED, balance=BALANCE)
-    data = fsynth.load_dataset(root, password_file=root / "password.txt")
-    return _in_memory(data["train"]), _in_memory(data["test"])
-
-
-def _in_memory(rows: object) -> Pictures:
-    import numpy
-
-    pixels = torch.empty((len(rows), 3, 128, 128), dtype=torch.uint8)
-    for place in tqdm(range(len(rows)), desc="reading pictures"):
-        pixels[place] = torch.from_numpy(numpy.array(rows[place]["image"])).permute(2, 0, 1)
-    columns = {name: torch.tensor(rows[name][:]) for name in ("gender", "sleeve", "category", "color")}
-    return Pictures(pixels, columns, list(rows["text"]))
-
-
-class Clock:
-    """Progress through --minutes or a number of steps, and the learning rate that belongs to it."""
-
-    def __init__(self, minutes: float, steps: int) -> None:
-        self.start, self.seconds, self.steps, self.step = time.monotonic(), 60 * minutes, steps, 0
-
-    def share(self) -> float:
-        """How much of the run is over, 0 to 1."""
-        return min(1.0, max((time.monotonic() - self.start) / self.seconds, self.step / self.steps))
-
-    def rate(self, peak: float, warm_up: int = 100) -> float:
-        """Linear warm-up, then a cosine to 2 % of the peak."""
-        self.step += 1
-        return (
-            peak
-            * min(1.0, self.step / warm_up)
-            * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.share())))
-        )
-
-
-# ---------------------------------------------------------------------------------------------- probe
-
-
-def train_probe(
-    train: Pictures, held_out: Pictures, minutes: float, epochs: int, go_on: bool = False
-) -> None:
-    """Cross-entropy over four heads; shifts, blur and tone changes, as generated pictures have them."""
-    stages: list[object] = []
-    probe, peak, blurred = probe_model.Probe(), 3e-3, 0.3
-    if go_on:  # sharpen what is there: less blur, smaller steps
-        probe, record = probe_model.load_probe()
-        probe.requires_grad_(True).train()
-        stages, peak, blurred = record["training"], 1e-3, 0.05
-    optimizer = torch.optim.AdamW(probe.parameters(), lr=0.0, weight_decay=0.02)
-    clock = Clock(minutes, epochs * (len(train) // 64))
-    epoch = 0
-    while clock.share() < 1:
-        for rows in tqdm(list(train.batches(64, epoch)), desc=f"probe, epoch {epoch + 1}"):
-            optimizer.param_groups[0]["lr"] = clock.rate(peak)
-            _, logits = probe(_shaken(train.signed(rows), blurred))
-            loss = _probe_loss(logits, {name: values[rows] for name, values in train.labels.items()})
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            if clock.share() >= 1:
-                break
-        epoch += 1
-        print(f"epoch {epoch}: loss {loss.item():.3f}", _overall(probe_accuracy(probe, held_out)), flush=True)
-    record = {
-        "version": 1,
-        "accuracy": probe_accuracy(probe, held_out),
-        "held_out_rows": len(held_out),
-        "training": [
-            *stages,
-            _training(train, epochs=epoch, batch_size=64, lr=peak, blurred=blurred, minutes=_minutes(clock)),
-        ],
-    }
-    probe_model.save_probe(probe, probe_model.ASSET, record)
-
-
-def _probe_loss(logits: dict[str, Tensor], labels: dict[str, Tensor]) -> Tensor:
-    # rows whose sentence does not state the sleeve carry a code past the head's classes
-    losses = []
-    for name, values in logits.items():
-        target = torch.where(labels[name] < values.shape[1], labels[name], -100)
-        losses.append(functional.cross_entropy(values, target, ignore_index=-100, label_smoothing=0.02))
-    return torch.stack(losses).sum()
-
-
-def _shaken(pictures: Tensor, blurred: float) -> Tensor:
-    """Shift by up to 6 pixels, mirror half of them, blur some, change brightness by up to 4 %."""
-    shift = torch.randint(-6, 7, (2,)).tolist()
-    pictures = torch.roll(functional.pad(pictures, (6,) * 4, mode="replicate"), shift, (2, 3))[
-        ..., 6:-6, 6:-6
-    ]
-    if torch.rand(()) < 0.5:
-        pictures = pictures.flip(3)
-    if torch.rand(()) < blurred:
-        pictures = functional.interpolate(functional.avg_pool2d(pictures, 2), scale_factor=2, mode="bilinear")
-    gain = 1 + 0.04 * (2 * torch.rand(len(pictures), 1, 1, 1) - 1)
-    return (pictures * gain + 0.03 * torch.randn_like(pictures)).clamp(-1, 1)
-
-
-@torch.no_grad()
-def probe_accuracy(probe: nn.Module, pictures: Pictures) -> dict[str, dict[str, float]]:
-    """Share of held-out pictures read rightly: by head, overall and for every class that occurs."""
-    probe.eval()
-    rows = torch.arange(len(pictures)).split(256)
-    found = [probe(pictures.signed(part))[1] for part in rows]
-    probe.train()
-    return {
-        name: _by_class(torch.cat([f[name] for f in found]), pictures.labels[name], name) for name in found[0]
-    }
-
-
-def _by_class(logits: Tensor, labels: Tensor, head: str) -> dict[str, float]:
-    known = labels < logits.shape[1]
-    right = (logits.argmax(1) == labels)[known].double()
-    labels = labels[known]
-    classes = {
-        name: round(right[labels == index].mean().item(), 4)
-        for index, name in enumerate(probe_model.HEADS[head])
-        if (labels == index).any()
-    }
-    return {"overall": round(right.mean().item(), 4), **classes}
-
-
-def _overall(accuracy: dict[str, dict[str, float]]) -> dict[str, float]:
-    return {name: values["overall"] for name, values in accuracy.items()}
-
-
-def _training(train: Pictures, **settings: float) -> dict[str, object]:
-    return {
-        "rows": len(train),
-        "archive_seed": SEED,
-        "balance": BALANCE,
-        "drawing": DRAWING_VERSION,
-        "torch": torch.__version__,
-        **settings,
-    }
-
-
-def _minutes(clock: Clock) -> float:
-    return round((time.monotonic() - clock.start) / 60, 1)
 
 
 # ----------------------------------------------------------------------------------------------- CLIP
@@ -246,7 +80,7 @@ def train_clip(train: Pictures, held_out: Pictures, minutes: float, epochs: int)
         network.eval()
         shutil.rmtree(TINY_CLIP, ignore_errors=True)
         model.save(TINY_CLIP, half=True)
-    settings = _training(train, epochs=epoch, batch_size=64, lr=1e-3, minutes=_minutes(clock))
+    settings = training_record(train, epochs=epoch, batch_size=64, lr=1e-3, minutes=minutes_of(clock))
     about = {"name": "fsynth-tiny-clip", "version": 1, "captions": "a photo of a COLOUR CATEGORY"}
     accuracy = {"zero_shot": zero_shot(model, held_out), "held_out_rows": len(held_out)}
     write_json(TINY_CLIP / "fsynth.json", {**about, **accuracy, "training": settings})
@@ -308,7 +142,7 @@ def train_vae(train: Pictures, held_out: Pictures, minutes: float, epochs: int) 
     latents = _moments(vae, train, 1024)[0]
     vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
     tiny_models.save_pipeline(pipeline, TINY_SD)
-    settings = _training(train, epochs=epoch, batch_size=8, crop=64, lr=2e-3, minutes=_minutes(clock))
+    settings = training_record(train, epochs=epoch, batch_size=8, crop=64, lr=2e-3, minutes=minutes_of(clock))
     _record_sd(
         {"vae": {**reconstruction(vae, held_out), "held_out_rows": len(held_out), "training": settings}}
     )
@@ -384,7 +218,7 @@ def train_unet(train: Pictures, held_out: Pictures, minutes: float, epochs: int)
         epoch += 1
         print(f"epoch {epoch}: loss {sum(losses) / len(losses):.4f}, step {clock.step}", flush=True)
         if epoch % 5 == 0 or clock.share() >= 1:
-            settings = _training(train, epochs=epoch, batch_size=64, lr=1e-3, minutes=_minutes(clock))
+            settings = training_record(train, epochs=epoch, batch_size=64, lr=1e-3, minutes=minutes_of(clock))
             _save_average(pipeline, parameters, average, held_out, {**settings, "steps": clock.step})
 
 
