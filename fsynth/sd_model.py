@@ -50,7 +50,6 @@ def load_pipeline(
     try:
         pipeline = StableDiffusionPipeline.from_pretrained(
             found.pipeline,
-            dtype={"default": dtype, "unet": unet_dtype or dtype},
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
@@ -61,14 +60,17 @@ def load_pipeline(
     except Exception as error:  # loading raises whatever the reader of a broken file raises
         raise ModelError(f"model {found.lora or found.pipeline} does not load ({reason(error)})") from None
     _check_channels(pipeline, found)
-    for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
-        _align(part)
+    _set_dtype(pipeline.unet, unet_dtype or dtype)
+    for part in (pipeline.vae, pipeline.text_encoder):
+        _set_dtype(part, dtype)
     return pipeline.to(device)
 
 
-def _align(module: torch.nn.Module) -> None:
-    """Give weights memory of their own. Mapped from a file they start at odd addresses, which changes the
-    last digits of sums: the same weights from two files would answer differently."""
+def _set_dtype(module: torch.nn.Module, dtype: torch.dtype) -> None:
+    """Here, because loaders of different versions take the type by different names. Weights also get memory
+    of their own: mapped from a file they start at odd addresses, which changes the last digits of sums, and
+    the same weights from two files would answer differently."""
+    torch.nn.Module.to(module, dtype)
     for value in module.parameters():
         value.data = value.data.clone()
 
