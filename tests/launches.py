@@ -3,11 +3,13 @@
 Not `fork`: a forked copy of a process whose torch has already computed on several threads waits for ever.
 """
 
+import contextlib
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 280  # seconds; two processes import the whole stack on what may be two busy cores
@@ -25,12 +27,18 @@ def torchrun(processes, *command, fails=False):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,
     ) as launch:
         try:
             output, _ = launch.communicate(timeout=TIMEOUT)
         finally:
             if launch.poll() is None:
-                os.killpg(launch.pid, signal.SIGKILL)
+                _kill(launch.pid)
     assert launch.returncode == (1 if fails else 0), output[-3000:]
     return output
+
+
+def _kill(launcher):
+    """The workers too: they are in sessions of their own, so ending the launcher's group would leave them."""
+    for process in [*psutil.Process(launcher).children(recursive=True), psutil.Process(launcher)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()

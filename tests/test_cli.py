@@ -61,7 +61,8 @@ def test_help_shows_types_as_typer_users_know_them_and_defaults_as_they_are_type
 
 def test_help_says_what_is_required(capsys):
     cli.run(["score", "--help"])
-    assert "*    FOLDER" in (shown := capsys.readouterr().out) and "[required]" in shown
+    shown = capsys.readouterr().out
+    assert "*    folder" in shown.lower() and "[required]" in shown
     assert "(default: is)" in " ".join(shown.replace("│", " ").split())
     cli.run(["sample", "--help"])
     prompts = capsys.readouterr().out.split("--model")[0]

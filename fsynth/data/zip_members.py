@@ -79,6 +79,8 @@ class ZipContents:
     """
 
     def __init__(self, path: Path) -> None:
+        if not hasattr(os, "pread"):
+            raise DataError(f"cannot read {path}: this system has no pread; use Linux, macOS or WSL")
         try:
             self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
