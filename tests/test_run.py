@@ -195,10 +195,23 @@ def test_only_the_two_newest_checkpoints_are_kept(tmp_path):
     assert names == ["step-00000006.pt", "step-00000008.pt"]
 
 
-def test_loader_processes_change_nothing(tmp_path):
+def test_loader_processes_change_nothing_though_training_began_on_several_threads(tmp_path, monkeypatch):
+    """A fork has none of its parent's threads: it would wait for them for ever, used it more than one."""
+    monkeypatch.setattr(Rows, "__getitem__", _on_all_threads(Rows.__getitem__))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
     _, here, _ = _train(tmp_path / "here")
     _, there, _ = _train(tmp_path / "there", workers=1)
+    torch.set_num_threads(threads)
     assert weights_signature(here) == weights_signature(there)
+
+
+def _on_all_threads(read):
+    def computing(self, pick):
+        assert torch.randn(400_000).sort().values.square().exp().sum() > 0
+        return read(self, pick)
+
+    return computing
 
 
 def test_a_launch_that_accelerate_does_not_see_is_refused(monkeypatch):
