@@ -4,6 +4,7 @@
     python scripts/train_assets.py clip             # the warm tiny CLIP
     python scripts/train_assets.py vae unet         # the tiny Stable Diffusion
     python scripts/train_assets.py probe clip vae unet --minutes 20
+    python scripts/train_assets.py score            # measure what is there again: the drawings have changed
 
 Each part trains for --minutes or until its --epochs are over, whichever comes first, on an archive drawn
 with its own seed (the default synthetic archive stays unseen), and writes weights and a record of seed,
@@ -38,7 +39,8 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 from tqdm.auto import tqdm  # noqa: E402
 
-from fsynth import clip_tiny, contrastive, probe_model  # noqa: E402
+from fsynth import clip_model, clip_tiny, contrastive, probe_model, sd_model  # noqa: E402
+from fsynth.data.figure import DRAWING_VERSION  # noqa: E402
 from fsynth.data.labels import LABELS  # noqa: E402
 from fsynth.outputs import write_json  # noqa: E402
 
@@ -82,8 +84,15 @@ def train_clip(train: Pictures, held_out: Pictures, minutes: float, epochs: int)
         model.save(TINY_CLIP, half=True)
     settings = training_record(train, epochs=epoch, batch_size=64, lr=1e-3, minutes=minutes_of(clock))
     about = {"name": "fsynth-tiny-clip", "version": 1, "captions": "a photo of a COLOUR CATEGORY"}
-    accuracy = {"zero_shot": zero_shot(model, held_out), "held_out_rows": len(held_out)}
-    write_json(TINY_CLIP / "fsynth.json", {**about, **accuracy, "training": settings})
+    write_json(TINY_CLIP / "fsynth.json", {**about, **_clip_scores(model, held_out), "training": settings})
+
+
+def _clip_scores(model: object, held_out: Pictures) -> dict[str, object]:
+    return {"zero_shot": zero_shot(model, held_out), **_judged_on(held_out)}
+
+
+def _judged_on(held_out: Pictures) -> dict[str, int]:
+    return {"held_out_rows": len(held_out), "held_out_drawing": DRAWING_VERSION}
 
 
 def _plain(pictures: Pictures, row: int) -> str:
@@ -143,9 +152,7 @@ def train_vae(train: Pictures, held_out: Pictures, minutes: float, epochs: int) 
     vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
     tiny_models.save_pipeline(pipeline, TINY_SD)
     settings = training_record(train, epochs=epoch, batch_size=8, crop=64, lr=2e-3, minutes=minutes_of(clock))
-    _record_sd(
-        {"vae": {**reconstruction(vae, held_out), "held_out_rows": len(held_out), "training": settings}}
-    )
+    _record_sd({"vae": {**reconstruction(vae, held_out), **_judged_on(held_out), "training": settings}})
 
 
 def _crop(pictures: Tensor, side: int) -> Tensor:
@@ -163,7 +170,7 @@ def reconstruction(vae: nn.Module, pictures: Pictures) -> dict[str, float]:
     """Held-out reconstructions: mean error in grey levels, share of colours that the probe still reads."""
     probe, _ = probe_model.load_probe()
     error, right, seen = 0.0, 0, 0
-    for rows in torch.arange(min(512, len(pictures))).split(64):
+    for rows in torch.arange(len(pictures)).split(64):
         real = pictures.signed(rows)
         made = vae.decode(vae.encode(real).latent_dist.mode()).sample.clamp(-1, 1)
         error += (made - real).abs().mean().item() * 127.5 * len(rows)
@@ -230,7 +237,7 @@ def _save_average(
     faithful = faithfulness(pipeline, held_out)
     print(faithful, flush=True)
     tiny_models.save_pipeline(pipeline, TINY_SD)
-    _record_sd({"unet": {"probe_agreement": faithful, "training": settings}})
+    _record_sd({"unet": {"probe_agreement": faithful, **_judged_on(held_out), "training": settings}})
     average.restore(parameters)
 
 
@@ -273,7 +280,22 @@ def _record_sd(part: dict[str, object]) -> None:
 # -----------------------------------------------------------------------------------------------------
 
 
-PARTS = {"probe": train_probe, "clip": train_clip, "vae": train_vae, "unet": train_unet}
+def score(train: Pictures, held_out: Pictures, minutes: float, epochs: int) -> None:
+    """Measure the shipped CLIP and Stable Diffusion again; how they were trained stays on record."""
+    clip, sd = (json.loads((folder / "fsynth.json").read_text()) for folder in (TINY_CLIP, TINY_SD))
+    model = clip_model.load(str(TINY_CLIP))
+    write_json(TINY_CLIP / "fsynth.json", {**clip, **_clip_scores(model, held_out)})
+    pipeline = sd_model.load_pipeline(TINY_SD, dtype=torch.float32, device="cpu")
+    agreement = faithfulness(pipeline, held_out, 512)
+    _record_sd(
+        {
+            "vae": {**sd["vae"], **reconstruction(pipeline.vae, held_out), **_judged_on(held_out)},
+            "unet": {**sd["unet"], "probe_agreement": agreement, **_judged_on(held_out)},
+        }
+    )
+
+
+PARTS = {"probe": train_probe, "clip": train_clip, "vae": train_vae, "unet": train_unet, "score": score}
 
 
 def main() -> None:
