@@ -73,7 +73,11 @@ def draw_all(task: Task, workers: int | None = None) -> Iterator[Picture]:
         yield from (draw_one(task, k) for k in range(len(task.labels)))
         return
     with contextlib.ExitStack() as stack:
-        pool = [stack.enter_context(_started(task, k, workers)) for k in range(workers)]
+        pool = [stack.enter_context(_started()) for _ in range(workers)]
+        for first, worker in enumerate(
+            pool
+        ):  # a worker reads its task when it has imported all: start all first
+            _feed(worker, (task, first, workers))
         for block in range(blocks):
             yield from _receive(pool[block % workers])
 
@@ -111,8 +115,8 @@ def serve() -> None:
     """Run a worker: draw every n-th block of the task on standard input, write them to standard output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the keyboard stops the parent, which ends its workers
     task, first, step = pickle.load(sys.stdin.buffer)
-    out = sys.stdout.buffer
-    sys.stdout = sys.stderr  # whatever a library prints must not get between the pictures
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints, in C too, must not get between the pictures
     try:
         for start in range(first * BLOCK, len(task.labels), step * BLOCK):
             stop = min(start + BLOCK, len(task.labels))
@@ -131,27 +135,34 @@ def _send(value: Any, out: BinaryIO) -> None:
 
 
 @contextlib.contextmanager
-def _started(task: Task, first: int, step: int) -> Iterator[subprocess.Popen]:
+def _started() -> Iterator[subprocess.Popen]:
     root = str(Path(__file__).resolve().parents[2])
     # one thread each: the processes share the cores already
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-P", "-c", _START.format(root=root)]
     worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
     try:
-        with contextlib.suppress(BrokenPipeError):  # a worker that died is noticed when it is asked
-            pickle.dump((task, first, step), worker.stdin)
-            worker.stdin.close()
         yield worker
     finally:
         worker.kill()
         worker.stdout.close()
+        with contextlib.suppress(BrokenPipeError):  # of a task that was never read
+            worker.stdin.close()
         worker.wait()
+
+
+def _feed(worker: subprocess.Popen, task: tuple[Task, int, int]) -> None:
+    with contextlib.suppress(BrokenPipeError):  # a worker that died is noticed when it is asked
+        pickle.dump(task, worker.stdin)
+        worker.stdin.close()
 
 
 def _receive(worker: subprocess.Popen) -> list[Picture]:
     try:
         block = pickle.load(worker.stdout)
-    except (EOFError, pickle.UnpicklingError):
+    except (EOFError, pickle.UnpicklingError) as error:
+        if not isinstance(error, EOFError):
+            worker.kill()  # what it sent is no picture: it may live on, and wait for a reader
         raise OutputError(
             f"a drawing process ended early (exit code {worker.wait()}), most likely for want of memory; "
             "free some and run again"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -299,6 +300,30 @@ def test_a_worker_that_dies_is_one_line(monkeypatch):
     task = Task([GarmentLabels("female", "long", "coat", "green")] * 64, 0, "catalogue", 32)
     with pytest.raises(OutputError, match="exit code 3"):
         list(drawing_workers.draw_all(task, 2))
+
+
+NOISY = """
+import os, sys; sys.path[:0] = [{root!r}]
+from fsynth.data import drawing_workers as workers
+drawn = workers.draw_one
+workers.draw_one = lambda *task: (os.write(1, b"a library speaks"), drawn(*task))[1]
+workers.serve()
+"""
+
+
+@pytest.mark.parametrize("start", [NOISY, "print('no picture', flush=True); import time; time.sleep(100)"])
+def test_what_a_worker_prints_neither_hangs_nor_spoils_the_pictures(monkeypatch, start):
+    monkeypatch.setattr(drawing_workers, "_START", start)
+    task = Task([GarmentLabels("female", "long", "coat", "green")], 0, "catalogue", 32)
+    began = time.monotonic()
+    with drawing_workers._started() as worker:
+        drawing_workers._feed(worker, (task, 0, 1))
+        if start == NOISY:
+            assert drawing_workers._receive(worker) == [drawing_workers.draw_one(task, 0)]
+        else:
+            with pytest.raises(OutputError, match="a drawing process ended early"):
+                drawing_workers._receive(worker)
+    assert time.monotonic() - began < 60
 
 
 # --- a given annotation
