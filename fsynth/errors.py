@@ -10,13 +10,10 @@ code 1. Anything else that escapes a command is our bug and keeps its traceback.
     ├── ModelError       a model that cannot be found, read or used
     ├── OutputError      where results should go
     ├── ScoreError       a score that cannot be computed from what is there
-    └── MissingPackage   an optional package; the text names the extra to install
+    └── MissingPackage   a package, or a system library that it needs; the text says how to install it
 """
 
 from __future__ import annotations
-
-import importlib
-from types import ModuleType
 
 
 class FsynthError(Exception):
@@ -48,7 +45,7 @@ class ScoreError(FsynthError):
 
 
 class MissingPackage(FsynthError):
-    """An optional package is not installed."""
+    """A package, or a system library that it needs, is not there."""
 
 
 def reason(error: BaseException) -> str:
@@ -58,23 +55,3 @@ def reason(error: BaseException) -> str:
     """
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     return "it is no file of plain tensors" if first.startswith("Weights only load failed") else first[:300]
-
-
-def need(package: str, extra: str, purpose: str) -> ModuleType:
-    """Import an optional package, or say which extra brings it.
-
-    Args:
-        package: import name, e.g. ``bitsandbytes``.
-        extra: the extra of this project that installs it, e.g. ``8bit``.
-        purpose: what the user asked for, e.g. ``--optimizer adamw8bit``.
-
-    Raises:
-        MissingPackage: when the package is not installed or does not import.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise MissingPackage(
-            f"{purpose} needs the package {package}, which does not import ({error}); "
-            f"install it with: pip install 'fsynth[{extra}]'"
-        ) from None

@@ -153,8 +153,7 @@ def latents_of(vae: AutoencoderKL, moments: Tensor, noise: Tensor) -> Tensor:
         noise: standard normal (B, C, H/8, W/8).
     """
     mean, deviation = moments.chunk(2, dim=1)
-    shift = getattr(vae.config, "shift_factor", None) or 0.0
-    return (mean + deviation * noise - shift) * vae.config.scaling_factor
+    return (mean + deviation * noise) * vae.config.scaling_factor
 
 
 def token_ids(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:

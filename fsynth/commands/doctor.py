@@ -76,7 +76,6 @@ def _findings(config: DoctorConfig) -> Iterator[Finding]:
     yield _python()
     yield _packages()
     yield from _devices()
-    yield _eight_bit()
     yield _drawing()
     yield _disk()
     yield _hub()
@@ -126,13 +125,6 @@ def _devices() -> Iterator[Finding]:
         cores = os.cpu_count()
         fix = "fine for --model tiny; for Stable Diffusion use a machine with a CUDA GPU"
         yield Finding("gpu", "note", f"none; {cores} CPU cores, float32", fix)
-
-
-def _eight_bit() -> Finding:
-    version = _version("bitsandbytes")
-    if version is None:
-        return Finding("8-bit optimizer", "note", "bitsandbytes is not installed", "pip install -e '.[8bit]'")
-    return Finding("8-bit optimizer", "ok", f"bitsandbytes {version}")
 
 
 def _drawing() -> Finding:

@@ -120,7 +120,8 @@ class HDF5Pictures:
         if memory_limit is not None and size > memory_limit:
             raise DataError(
                 f"{member} in {self.file} has {size / _GIB:.2f} GiB, more than the --memory-limit of "
-                f"{memory_limit / _GIB:.2f} GiB; raise it, or write the file to disk with: fsynth data-export"
+                f"{memory_limit / _GIB:.2f} GiB; raise it (fsynth data-export, which will write "
+                "the file to disk, comes in a later version)"
             )
         if not hasattr(os, "memfd_create"):
             # not Linux: forked workers share these pages, spawned ones unpack
