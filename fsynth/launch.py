@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +12,10 @@ from fsynth.errors import ConfigError, FsynthError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+PATIENCE = timedelta(hours=2)
+"""How long a process waits for the others. The default of ten minutes ends launches in which the first
+process alone draws, evaluates or saves for longer."""
 
 
 def make_accelerator(precision: str = "auto") -> Accelerator:
@@ -22,12 +27,16 @@ def make_accelerator(precision: str = "auto") -> Accelerator:
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
+    from accelerate.utils import InitProcessGroupKwargs
 
     AcceleratorState._reset_state()  # a notebook may train several times, each time in its own precision
     world = int(os.environ.get("WORLD_SIZE", "1"))
     cpu = True if world > 1 and not torch.cuda.is_available() else None
     accelerator = Accelerator(
-        cpu=cpu, mixed_precision=resolve_precision(precision), gradient_accumulation_steps=1
+        cpu=cpu,
+        mixed_precision=resolve_precision(precision),
+        gradient_accumulation_steps=1,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
     )
     if accelerator.num_processes != world:
         raise FsynthError(

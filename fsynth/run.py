@@ -359,11 +359,9 @@ def check_place(command: str, output: Path | None, resume: Path | None) -> None:
 
 def weights_signature(model: torch.nn.Module) -> tuple[tuple[float, float], ...]:
     """Sum and sum of squares of every trainable tensor: equal before and after, nothing was learnt."""
-    return tuple(
-        (value.detach().double().sum().item(), value.detach().double().square().sum().item())
-        for value in model.parameters()
-        if value.requires_grad
-    )
+    # on the CPU, because not every device has float64
+    trainable = (value.detach().cpu().double() for value in model.parameters() if value.requires_grad)
+    return tuple((value.sum().item(), value.square().sum().item()) for value in trainable)
 
 
 class _Picked:

@@ -27,10 +27,18 @@ class Rows:
 
 
 def _train(
-    folder=None, *, batch_size=4, micro_batch=None, stop_after=None, resume=None, recipe=RECIPE, workers=0
+    folder=None,
+    *,
+    batch_size=4,
+    micro_batch=None,
+    stop_after=None,
+    resume=None,
+    recipe=RECIPE,
+    workers=0,
+    dropout=0.2,
 ):
     torch.manual_seed(7)
-    model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Dropout(0.2), torch.nn.Linear(8, 1))
+    model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Dropout(dropout), torch.nn.Linear(8, 1))
     run = Run("toy-train", recipe, output=folder, seed=3, checkpoint_every=2, resume=resume)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
@@ -220,6 +228,46 @@ def test_a_launch_that_accelerate_does_not_see_is_refused(monkeypatch):
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "7")
     with pytest.raises(ConfigError, match="ACCELERATE_GRADIENT_ACCUMULATION_STEPS=7"):
         launch.make_accelerator("no")
+
+
+def test_a_launch_of_which_accelerate_sees_less_is_refused(monkeypatch):
+    import accelerate
+
+    from fsynth import launch
+
+    class Alone:
+        num_processes, gradient_accumulation_steps = 1, 1
+
+        def __init__(self, **settings):
+            made.append(settings)
+
+    made = []
+    monkeypatch.setattr(accelerate, "Accelerator", Alone)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(FsynthError, match="2 processes were launched but accelerate sees 1; launch with"):
+        launch.make_accelerator("no")
+    assert made[0]["cpu"] is True
+    assert made[0]["kwargs_handlers"][0].timeout.total_seconds() == 7200  # the others wait while one draws
+
+
+def test_a_run_resumed_with_other_micro_batches_ends_within_float_tolerance(tmp_path):
+    _, whole, _ = _train(tmp_path / "whole", dropout=0.0)
+    _train(tmp_path / "broken", stop_after=5, dropout=0.0)
+    _, resumed, _ = _train(resume=tmp_path / "broken", micro_batch=1, dropout=0.0)
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_the_signature_of_weights_asks_no_device_for_float64(monkeypatch):
+    def double(value):
+        assert value.device.type == "cpu", "not every device has it"
+        return value.to(torch.float64)
+
+    monkeypatch.setattr(torch.Tensor, "double", double)
+    elsewhere = torch.nn.Linear(3, 1, device="meta")
+    with pytest.raises(NotImplementedError, match="no data"):  # it came as far as the way to the CPU
+        weights_signature(elsewhere)
 
 
 def test_a_checkpoint_leaves_autocast_on(tmp_path):
