@@ -37,6 +37,16 @@ def test_a_text_file_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_text_file_that_is_stopped_leaves_nothing(tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", stop)
+    with pytest.raises(KeyboardInterrupt):
+        outputs.write_text(tmp_path / "a.txt", "text")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_folder_is_whole_when_the_block_ends(here):
     with outputs.whole_folder(None, "sample") as (staging, final):
         (staging / "a.txt").write_text("a")
