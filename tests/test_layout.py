@@ -1,4 +1,4 @@
-"""The rules of the layout: who imports whom, which names are taken, one name in five places."""
+"""The rules of the layout: who imports whom, which names are taken, one name in all its places."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "fsynth"
 OPTIONAL = {"wandb", "xformers", "bitsandbytes", "tensorboard", "gradio", "clip", "evaluate", "webdataset"}
 HEAVY = {"torch", "torchvision", "diffusers", "transformers", "datasets", "peft", "accelerate", "open_clip"}
+LAYERS = ({"__main__"}, {"cli", "flags"}, {"commands"}, {"run"}, set(), {"config", "settings"}, {"errors"})
+LIBRARY = 4
+"""The index of the layer of all modules that are not named there."""
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 
@@ -49,19 +52,33 @@ def test_no_module_is_named_like_another_package():
     assert not ours & (taken - {"fsynth", "__init__", "__main__"})
 
 
+def _layer(part: str) -> int:
+    """0 at the top: the index of the layer of a module or folder directly in fsynth/."""
+    named = (layer for layer, names in enumerate(LAYERS) if part in names)
+    return next(named, LIBRARY)
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_go_down_the_layers(path):
-    imported = _imports(path)
-    where = path.relative_to(PACKAGE)
-    is_command = where.parts[0] == "commands"
-    if where.name not in ("__main__.py", "cli.py"):
-        assert not any(name == "fsynth.cli" or name.startswith("fsynth.cli.") for name in imported)
-    if where.name not in ("demo.py",):
-        assert not any(name.startswith("fsynth.commands") for name in imported), (
-            "commands never import each other"
-        )
-    if not is_command and where.name not in ("cli.py",):
-        assert "fsynth.config" not in imported, "config objects stop at the command"
+    where = path.relative_to(PACKAGE).with_suffix("")
+    parts = {name.split(".")[1] for name in _imports(path) if name.startswith("fsynth.")}
+    parts = {part for part in parts if (PACKAGE / part).is_dir() or (PACKAGE / f"{part}.py").is_file()}
+    own = _layer(where.parts[0])
+    assert not {part for part in parts if _layer(part) < own}
+    if where.name not in ("demo", "cli"):
+        assert "commands" not in parts, "commands never import each other"
+    if own >= LIBRARY - 1:
+        assert "config" not in parts, "config objects stop at the command"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_importing_a_module_does_nothing(path):
+    """It imports, defines and names values; what it names may not be a loop, a condition or a bare call."""
+    harmless = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+    for node in ast.parse(path.read_text(encoding="utf-8")).body if path.name != "__main__.py" else []:
+        text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        assert isinstance(node, harmless) or text or types, f"{path}, line {node.lineno}"
 
 
 def test_the_command_line_imports_nothing_heavy_at_start():

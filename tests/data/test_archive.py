@@ -372,9 +372,9 @@ def test_real_photos_agree_with_the_standard_library_and_read_far_faster():
     zipped = Archive(path, password)
     names = zipped.names[::30]
     with zipfile.ZipFile(path) as standard:
-        start = time.perf_counter()
+        start = time.process_time()
         expected = [standard.read(name, pwd=password) for name in names]
-        slow = time.perf_counter() - start
-    start = time.perf_counter()
+        slow = time.process_time() - start
+    start = time.process_time()
     assert [zipped.read(name) for name in names] == expected
-    assert slow > 5 * (time.perf_counter() - start)  # 26 on a quiet machine
+    assert slow > 5 * (time.process_time() - start)  # 26; of the processor's time, whatever else runs
