@@ -10,6 +10,7 @@ code 1. Anything else that escapes a command is our bug and keeps its traceback.
     ├── ModelError       a model that cannot be found, read or used
     ├── OutputError      where results should go
     ├── ScoreError       a score that cannot be computed from what is there
+    ├── DivergedError    a loss that is not a number
     └── MissingPackage   a package, or a system library that it needs; the text says how to install it
 """
 
@@ -42,6 +43,10 @@ class OutputError(FsynthError):
 
 class ScoreError(FsynthError):
     """A score cannot be computed from what is there."""
+
+
+class DivergedError(FsynthError):
+    """A loss is not a number. To go on from a checkpoint with the same settings would lead there again."""
 
 
 class MissingPackage(FsynthError):

@@ -29,7 +29,7 @@ import yaml
 
 from fsynth import checkpoints, outputs
 from fsynth.console import say
-from fsynth.errors import FsynthError
+from fsynth.errors import DivergedError
 from fsynth.keyed import seed_of
 from fsynth.launch import make_accelerator
 from fsynth.order import MicroBatch, Order, Pick
@@ -101,6 +101,8 @@ class Run:
             self.accelerator.end_training()
         elif self.step == 0:
             outputs.remove_folder(self.folder)
+        elif isinstance(error, DivergedError):
+            pass  # going on with the same settings would lead there again
         elif self.is_main and error is not None and not (self.folder / "result.json").exists():
             reached = f"step {self.step} of {self.steps}" if self.steps else f"step {self.step}"
             error.add_note(checkpoints.prospects(self.folder, self.command, reached))
@@ -303,7 +305,7 @@ class Run:
     def _finite(self, loss: float) -> float:
         if math.isfinite(loss):
             return loss
-        raise FsynthError(
+        raise DivergedError(
             f"the loss is {loss} at step {self.step}; lower --lr, or use --precision no; "
             f"{self.folder} holds no finished model"
         )
@@ -330,7 +332,7 @@ class Run:
         self.accelerator.wait_for_everyone()
 
     def _save_checkpoint(self) -> None:
-        loss_sum = self._reduced(self._loss_sum)
+        loss_sum = self._finite(self._reduced(self._loss_sum))  # nobody can go on from weights that are NaN
         if self.is_main:
             scaler = self.accelerator.scaler
             state = {

@@ -6,7 +6,6 @@ The accelerator comes from the caller; with several processes each takes its sha
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fsynth import outputs, samples, sampling, sd_model
-from fsynth.errors import FsynthError, ModelError
+from fsynth.errors import DivergedError, ModelError
 from fsynth.keyed import seed_of
 from fsynth.sd_rows import Pictures, held_out_batch
 
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL, StableDiffusionPipeline
 
 PICTURE_STEPS, PICTURE_GUIDANCE = 30, 7.5
+PICTURES_AT_ONCE = 4
+"""After training the optimizer's state is in memory too."""
 
 
 def encode(
@@ -76,7 +77,7 @@ class LossWatch:
         a GPU waits for it.
 
         Raises:
-            FsynthError: when some losses are not finite.
+            DivergedError: when some losses are not finite.
         """
         self._seen.append((losses.detach(), index))
         if step % max(1, steps // 500) and step != steps:
@@ -84,7 +85,7 @@ class LossWatch:
         values, rows = (torch.cat(parts).cpu() for parts in zip(*self._seen, strict=True))
         self._seen.clear()
         if broken := sorted(set(rows[~values.isfinite()].tolist())):
-            raise FsynthError(
+            raise DivergedError(
                 f"the loss is not finite at step {step}: {_named(self.names, broken)}; lower --lr, or use "
                 "--precision no; the run is left without a model"
             )
@@ -108,28 +109,29 @@ class HeldOut:
         noise_levels: int,
         batch_size: int,
     ) -> None:
-        self.pipeline, self.size = pipeline, batch_size
+        self.pipeline, self.size, self.noise_levels = pipeline, batch_size, noise_levels
         self.objective = sd_model.Objective(pipeline)
         timesteps = pipeline.scheduler.config.num_train_timesteps
         self.batch = held_out_batch(pictures, pipeline.tokenizer, moments, timesteps, noise_levels)
 
     @torch.no_grad()
-    def loss(self, accelerator: Accelerator) -> float:
-        """Mean over rows and noise levels.
+    def losses(self, accelerator: Accelerator) -> list[float]:
+        """Of each row, the mean over its noise levels; in every process.
 
         Raises:
-            FsynthError: when it is not finite.
+            DivergedError: when one is not finite.
         """
-        total, count = torch.zeros((), device=accelerator.device), len(self.batch["timestep"])
+        count = len(self.batch["timestep"])
+        found = torch.zeros(count, device=accelerator.device)
         unet, step = self.pipeline.unet.eval(), accelerator.num_processes * self.size
         for start in range(accelerator.process_index * self.size, count, step):
             rows = slice(start, start + self.size)
             part = {key: value[rows].to(accelerator.device) for key, value in self.batch.items()}
-            total += self.objective(unet, part).sum()  # the prepared unet is in autocast as it is in training
-        loss = accelerator.reduce(total, "sum").item() / count
-        if not math.isfinite(loss):
-            raise FsynthError(f"the validation loss is {loss}; lower --lr, or use --precision no")
-        return loss
+            found[rows] = self.objective(unet, part)  # the prepared unet is in autocast as it is in training
+        losses = accelerator.reduce(found, "sum").view(-1, self.noise_levels).double().mean(1)
+        if not losses.isfinite().all():
+            raise DivergedError("the validation loss is not finite; lower --lr, or use --precision no")
+        return losses.tolist()
 
 
 def draw_pictures(
@@ -155,7 +157,7 @@ def draw_pictures(
         for number, text in enumerate(prompts, start=1)
     ]
     settings = {"steps": PICTURE_STEPS, "guidance_scale": PICTURE_GUIDANCE, "size": size}
-    for row, picture in sampling.generate(pipeline, wanted, batch_size=len(wanted), **settings):
+    for row, picture in sampling.generate(pipeline, wanted, batch_size=PICTURES_AT_ONCE, **settings):
         samples.write_picture(folder, row, picture, {"when": when, "model": model})
     index = folder / samples.ROWS
     kept = index.read_text(encoding="utf-8").splitlines() if index.exists() else []

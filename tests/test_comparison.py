@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from fsynth import comparison, retrieval
 from fsynth.retrieval import Places
@@ -148,3 +149,33 @@ def test_the_same_places_give_the_same_interval(monkeypatch):
     assert compared((0.5, 0.3)) == once
     monkeypatch.setattr(comparison, "_NUMBERS_AT_ONCE", 100)  # three resamples at a time
     assert compared((0.5, 0.3)) == once
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)), min_size=6, max_size=40))
+def test_losses_are_compared_as_scipys_paired_t_test_does(pairs):
+    before, after = zip(*pairs, strict=True)
+    found = comparison.compare_losses(before, after)
+    if len({round(b - a, 6) for a, b in pairs}) == 1:
+        return  # scipy gives no interval without spread
+    expected = stats.ttest_rel(after, before).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-6, abs=1e-9)
+    assert found.verdict == ("worse" if found.low > 0 else "better" if found.high < 0 else "unclear")
+
+
+def test_losses_of_few_rows_or_of_the_same_model_show_nothing():
+    assert comparison.compare_losses([0.3], [0.1]).verdict == "unclear"
+    assert comparison.compare_losses([0.3] * 5, [0.1] * 5).verdict == "unclear"
+    assert comparison.compare_losses([0.3, 0.2] * 9, [0.3, 0.2] * 9).verdict == "unclear"
+    assert comparison.compare_losses([0.3, 0.2] * 9, [0.2, 0.1] * 9).verdict == "better"
+
+
+def test_a_verdict_on_losses_says_what_it_rests_on():
+    worse = comparison.compare_losses([0.40, 0.41] * 9, [0.42, 0.44] * 9).text()
+    assert worse == (
+        "the fine-tuned model is WORSE on held-out rows than before: validation loss 0.40500 before, 0.43000 "
+        "after, +6.17 % (95% interval +5.54 to +6.80 %, from 18 rows, same noise and timesteps)"
+    )
+    same = comparison.compare_losses([0.4, 0.5] * 9, [0.5, 0.4] * 9).text()
+    assert same.startswith(
+        "no difference that 18 held-out rows can show: validation loss 0.45000 before, 0.4"
+    )

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from fsynth.errors import ConfigError, FsynthError, OutputError
+from fsynth.errors import ConfigError, DivergedError, OutputError
 from fsynth.run import Run, weights_signature
 
 RECIPE = {"lr": 0.05, "epochs": 3}
@@ -122,9 +122,20 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     run = Run("toy-train", {}, output=tmp_path / "run")
     model = torch.nn.Linear(3, 1)
     model, optimizer = run.prepare(model, torch.optim.SGD(model.parameters(), lr=1.0))
-    with pytest.raises(FsynthError, match="the loss is nan at step 1"):
+    with pytest.raises(DivergedError, match="the loss is nan at step 1"):
         for batch in run.batches(Rows(), batch_size=11, epochs=1, models=[model]):
             run.descend((model(batch["x"])[:, 0] * batch["weight"]).sum() * float("nan"), model, optimizer)
+
+
+def test_no_checkpoint_holds_weights_of_a_loss_that_is_not_finite(tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "_log_due", lambda self: False)  # as between two looks of a long run
+    run = Run("toy-train", {}, output=tmp_path / "run", checkpoint_every=1)
+    model = torch.nn.Linear(3, 1)
+    model, optimizer = run.prepare(model, torch.optim.SGD(model.parameters(), lr=1.0))
+    with pytest.raises(DivergedError, match="the loss is nan at step 1"):
+        for batch in run.batches(Rows(), batch_size=4, epochs=1, models=[model]):
+            run.descend((model(batch["x"])[:, 0] * batch["weight"]).sum() * float("nan"), model, optimizer)
+    assert not list((tmp_path / "run").rglob("*.pt"))
 
 
 def test_a_norm_of_zero_clips_nothing(tmp_path):

@@ -45,6 +45,8 @@ def main(config: SampleConfig) -> SampleResult:
     adapter = _adapter(config.lora) if config.lora else None
     origin = _origin(model, config.lora)
     found = sd_folder.find(model)
+    if adapter is not None and found.lora is not None:
+        raise ModelError(f"--lora {config.lora}: {model} is LoRA weights already; give --model {found.name}")
     say(f"model: {how}")
     device = _device()
     with outputs.whole_folder(config.output, "sample") as (staging, final):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fsynth import lineage, outputs, sd_folder, sd_model
+from fsynth.comparison import LossComparison, compare_losses
 from fsynth.config import SDTrainConfig
 from fsynth.console import say
 from fsynth.data.sources import Source, open_source
@@ -37,7 +38,7 @@ MOMENTS_IN_MEMORY = 4 * 2**30  # bytes; larger sets of pictures are encoded at e
 
 @dataclass(frozen=True)
 class SDTrainResult:
-    """``loss`` is the last epoch's mean. Validation losses are None when --set validation.rows=0; they
+    """``loss`` is the last epoch's mean. ``validation`` is None when --set validation.rows=0; its losses
     compare with those of other runs of the same model, data and resolution."""
 
     folder: Path
@@ -49,8 +50,7 @@ class SDTrainResult:
     steps: int
     trainable_parameters: int
     loss: float
-    validation_loss_before: float | None
-    validation_loss: float | None
+    validation: LossComparison | None
     reload_difference: float
     seconds: float = 0.0
 
@@ -110,9 +110,10 @@ def _train(
 
     if weights_signature(pipeline.unet) == start:
         raise FsynthError(f"the weights did not change in {run.steps} steps; --lr {config.lr:g} does nothing")
-    _draw(config, run, pipeline, prompts, "after")  # in the same autocast as before
+    if run.is_main:
+        _save(run.folder, pipeline.unet, found)
+    _draw_after(config, run, pipeline, prompts)  # in the same autocast as before
     trained = run.unwrap(unet)
-    before, after = _validation_losses(run.folder) if run.is_main else (None, None)
     return SDTrainResult(
         folder=run.folder,
         model=found.name,
@@ -123,16 +124,17 @@ def _train(
         steps=run.steps,
         trainable_parameters=sum(value.numel() for value in _trainable(trained)),
         loss=epoch_loss,
-        validation_loss_before=before,
-        validation_loss=after,
-        reload_difference=_save(run.folder, trained.cpu(), found) if run.is_main else 0.0,
+        validation=_compare_losses(run.folder) if run.is_main else None,
+        reload_difference=_check_saved(run.folder, trained.cpu()) if run.is_main else 0.0,
     )
 
 
 def _evaluate(run: Run, held_out: HeldOut | None, **values: float) -> None:
-    if held_out is not None:
-        values["validation_loss"] = held_out.loss(run.accelerator)
-    run.log(**values)
+    if held_out is None:
+        run.log(**values)
+        return
+    losses = held_out.losses(run.accelerator)
+    run.log(**values, validation_loss=sum(losses) / len(losses), validation_losses=losses)
 
 
 def _draw(
@@ -148,6 +150,17 @@ def _draw(
             "drawn": config.data is None or origin.drawn,
         }
         draw_pictures(pipeline, prompts, run.folder / "samples", **about)
+
+
+def _draw_after(
+    config: SDTrainConfig, run: Run, pipeline: StableDiffusionPipeline, prompts: list[str]
+) -> None:
+    """The model is saved: nothing that goes wrong here may cost it."""
+    try:
+        _draw(config, run, pipeline, prompts, "after")
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        say(f"note: no pictures after training ({reason}); the model is saved: draw some with fsynth sample")
 
 
 # --------------------------------------------------------------------------------------------------
@@ -284,8 +297,10 @@ def _training_rows(
     )
     moments = None
     if config.epochs > 1 and len(pictures) * 2 * math.prod(latent) * 4 <= MOMENTS_IN_MEMORY:
-        share = _share(config, run)
-        moments = encode(pictures, pipeline.vae, run.accelerator, share, config.workers, "encoding pictures")
+        at_once = _at_once(config, run)
+        moments = encode(
+            pictures, pipeline.vae, run.accelerator, at_once, config.workers, "encoding pictures"
+        )
     _say_cut_captions(pictures, pipeline)
     return TrainingRows(pictures, pipeline.tokenizer, draws, moments)
 
@@ -312,24 +327,25 @@ def _held_out(
     if not rows:
         return None, []
     pictures = Pictures(source.test, rows, config.resolution or 0)
-    share = _share(config, run)
+    at_once = _at_once(config, run)
     title = "encoding held-out pictures"
-    moments = encode(pictures, pipeline.vae, run.accelerator, share, config.workers, title)
-    size = 4 * (config.micro_batch or share)  # without gradients, four rows fit where one did
-    held_out = HeldOut(pictures, moments, pipeline, settings.noise_levels, size)
+    moments = encode(pictures, pipeline.vae, run.accelerator, at_once, config.workers, title)
+    held_out = HeldOut(pictures, moments, pipeline, settings.noise_levels, at_once)
     return held_out, list(dict.fromkeys(pictures.texts))[: settings.pictures]
 
 
-def _share(config: SDTrainConfig, run: Run) -> int:
-    return -(-config.batch_size // run.world)
+def _at_once(config: SDTrainConfig, run: Run) -> int:
+    """Pictures that a process may hold: what --micro-batch promises, also before and after the steps."""
+    share = -(-config.batch_size // run.world)
+    return min(share, config.micro_batch or share)
 
 
 # --------------------------------------------------------------------------------------------------
 # after the last step
 
 
-def _save(run_folder: Path, unet: UNet2DConditionModel, found: Found) -> float:
-    """Write RUN/model whole, load it again, and return how far the reloaded UNet's answer is off."""
+def _save(run_folder: Path, unet: UNet2DConditionModel, found: Found) -> None:
+    """Write RUN/model whole."""
     staging, final = run_folder / ".model.part", run_folder / "model"
     shutil.rmtree(staging, ignore_errors=True)
     is_lora = hasattr(unet, "peft_config")
@@ -341,42 +357,32 @@ def _save(run_folder: Path, unet: UNet2DConditionModel, found: Found) -> float:
     except BaseException:  # a full disk, say: gigabytes that are of no use
         shutil.rmtree(staging, ignore_errors=True)
         raise
-    difference = sd_model.reload_difference(unet, staging)
+    shutil.rmtree(final, ignore_errors=True)  # of a run that was stopped just before it was finished
+    outputs.put_in_place(staging, final)
+
+
+def _check_saved(run_folder: Path, unet: UNet2DConditionModel) -> float:
+    """Load RUN/model again; returns how far the reloaded UNet's answer is off."""
+    difference = sd_model.reload_difference(unet, run_folder / "model")
     if not difference <= RELOAD_TOLERANCE:  # also when it is not a number
         raise ModelError(
             f"the saved model, loaded again, answers differently by {difference:g} of its answers' spread; "
-            f"it is left in {staging}, the run is not finished"
+            f"it is left in {run_folder / 'model'}, the run is not finished"
         )
-    shutil.rmtree(final, ignore_errors=True)  # of a run that was stopped just before it was finished
-    outputs.put_in_place(staging, final)
     return difference
 
 
-def _validation_losses(folder: Path) -> tuple[float | None, float | None]:
-    """The first and the last of the run, also when it was resumed in between."""
+def _compare_losses(folder: Path) -> LossComparison | None:
+    """The first and the last held-out losses of the run, also when it was resumed in between."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    losses = [line["validation_loss"] for line in lines if "validation_loss" in line]
-    return (losses[0], losses[-1]) if losses else (None, None)
+    losses = [line["validation_losses"] for line in lines if "validation_losses" in line]
+    return compare_losses(losses[0], losses[-1]) if losses else None
 
 
 def _say_result(result: SDTrainResult) -> None:
     say(f"loss: {result.loss:.4f}, mean of the last epoch")
-    if result.validation_loss is not None and result.validation_loss_before is not None:
-        say(_verdict(result.validation_loss_before, result.validation_loss))
+    if result.validation is not None:
+        worse = result.validation.verdict == "worse"
+        advice = "; try a lower --lr, fewer --epochs or more --n-images" if worse else ""
+        say(result.validation.text() + advice)
     say(f"model: {result.folder / 'model'}; loaded again it answers the same")
-
-
-def _verdict(before: float, after: float) -> str:
-    """Say plainly whether the fine-tuned model is better than the one it came from."""
-    numbers = (
-        f"validation loss {before:.5f} before, {after:.5f} after ({after / before - 1:+.2%}), same held-out "
-        "rows, noise and timesteps"
-    )
-    if after < before:
-        return f"the fine-tuned model is better on held-out rows: {numbers}"
-    if after == before:
-        return f"the fine-tuned model is no better on held-out rows: {numbers}"
-    return (
-        f"the fine-tuned model is WORSE on held-out rows than before: {numbers}; try a lower --lr, fewer "
-        "--epochs or more --n-images"
-    )

@@ -18,6 +18,13 @@ from fsynth.report.blocks import (
     Settings,
 )
 
+VERDICTS = {
+    None: "Validation loss",
+    "better": "Validation loss, better than before",
+    "worse": "Validation loss, worse than before",
+    "unclear": "Validation loss, no difference shown",
+}
+
 
 def losses(folder: Path, options: Options) -> Section | None:
     """Loss curves of a training run, from its metrics.jsonl."""
@@ -43,7 +50,18 @@ def losses(folder: Path, options: Options) -> Section | None:
             "The loss of a single step follows the noise it drew; the validation loss, on held-out rows with "
             "fixed noise, is the one to read. " + lead
         )
-    return Section("Loss", lead.strip(), (Charts(tuple(drawn)),), _loss_facts(curves["validation_loss"]))
+    return Section(
+        "Loss",
+        lead.strip(),
+        (Charts(tuple(drawn)),),
+        _loss_facts(curves["validation_loss"], _verdict(folder)),
+    )
+
+
+def _verdict(folder: Path) -> str | None:
+    """What the held-out rows can show (`fsynth.comparison.LossComparison`); None of an unfinished run."""
+    found = (files.json_of(folder / "result.json") or {}).get("validation")
+    return found["verdict"] if found else None
 
 
 def _axes(drawn: Sequence[charts.Chart]) -> str:
@@ -55,16 +73,15 @@ def _axes(drawn: Sequence[charts.Chart]) -> str:
     return f"The vertical axis of the {cut[0].lower()} does not start at 0."
 
 
-def _loss_facts(points: Sequence[tuple[float, float]]) -> tuple[Fact, ...]:
+def _loss_facts(points: Sequence[tuple[float, float]], verdict: str | None) -> tuple[Fact, ...]:
     if len(points) < 2:
         return ()
     (_, first), (steps, last) = points[0], points[-1]
-    worse = last > first
     change = f"{100 * (last / first - 1):+.1f}{NARROW}%".replace("-", "−")
     digits = next((digits for digits in range(3, 8) if f"{first:.{digits}g}" != f"{last:.{digits}g}"), 3)
     note = f"{change} in {steps:,} steps; held-out rows, fixed noise"
-    label = "Validation loss, worse than before" if worse else "Validation loss"
-    return (Fact(label, f"{first:.{digits}g} → {last:.{digits}g}", note, bad=worse),)
+    value = f"{first:.{digits}g} → {last:.{digits}g}"
+    return (Fact(VERDICTS[verdict], value, note, bad=verdict == "worse"),)
 
 
 def unfinished(folder: Path) -> str | None:

@@ -105,6 +105,17 @@ def test_an_adapter_trained_on_drawings_brings_their_judge_and_size(place, monke
     assert json.loads((place.path / "out" / "scores.json").read_text())["extractor"]["name"] == "fsynth-probe"
 
 
+def test_an_adapter_on_an_adapter_is_refused(place, capsys, monkeypatch):
+    """diffusers would use the second alone, and the records would name both."""
+    (place.path / "more").mkdir()
+    (place.path / "more" / "pytorch_lora_weights.safetensors").write_text("")
+    lora = sd_folder.Found("its/base", place.path, lora=place.path)
+    monkeypatch.setattr(sample_command.sd_folder, "find", lambda model: lora)
+    assert sample("--model", "first", "--lora", "more", "--output", "out") == 1
+    says = "fsynth: --lora more: first is LoRA weights already; give --model its/base\n"
+    assert capsys.readouterr().err == says and not (place.path / "out").exists()
+
+
 def test_json_carries_paths_and_scores(place, capsys):
     assert sample("--json", "--score", "is", "--output", "out") == 0
     result = json.loads(capsys.readouterr().out)

@@ -13,9 +13,10 @@ import yaml
 
 from fsynth import sd_folder, sd_model
 from fsynth.commands import sd_train
+from fsynth.comparison import compare_losses
 from fsynth.config import SDTrainConfig, SDTrainLora, SDTrainObjective, SDTrainValidation
 from fsynth.data.sources import Source
-from fsynth.errors import ConfigError, DataError, FsynthError, ModelError, OutputError
+from fsynth.errors import ConfigError, DataError, DivergedError, FsynthError, ModelError, OutputError
 from scripts import tiny_models
 from tests import launches
 
@@ -123,7 +124,7 @@ def test_a_run_learns_and_writes_a_pipeline_that_diffusers_loads(whole_run):
 
     folder = whole_run.folder
     assert whole_run.steps == 4  # 7 pictures in batches of 4 and 3, twice
-    assert whole_run.validation_loss < whole_run.validation_loss_before
+    assert whole_run.validation.after < whole_run.validation.before
     assert whole_run.reload_difference == 0
     assert json.loads((folder / "result.json").read_text())["steps"] == 4
     pipeline = StableDiffusionPipeline.from_pretrained(folder / "model", dtype=torch.float32)
@@ -184,7 +185,7 @@ def test_a_resumed_run_ends_with_the_same_weights_and_losses(whole_run, tmp_path
     assert _largest_difference(_weights(whole_run.folder), _weights(resumed.folder)) == 0
     for keys in (("step", "loss"), ("epoch", "epoch_loss", "validation_loss")):
         assert _log(resumed.folder, *keys) == _log(whole_run.folder, *keys)
-    assert resumed.validation_loss_before == whole_run.validation_loss_before
+    assert resumed.validation == whole_run.validation
 
 
 @pytest.mark.parametrize("change", ["encode at every step", "micro batches"])
@@ -202,7 +203,7 @@ def test_how_the_work_is_cut_does_not_change_what_is_learnt(whole_run, tmp_path,
 
 def test_validation_losses_compare_between_seeds_and_batch_sizes(tmp_path):
     losses = [
-        sd_train.main(_config(n_images=4, epochs=1, seed=seed, batch_size=size)).validation_loss_before
+        sd_train.main(_config(n_images=4, epochs=1, seed=seed, batch_size=size)).validation.before
         for seed, size in ((0, 4), (1, 1))
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
@@ -224,7 +225,7 @@ def test_two_processes_learn_what_one_learns(tiny, tmp_path, monkeypatch):
     results = [json.loads((folder / "result.json").read_text()) for folder in (one, two)]
     assert [result["processes"] for result in results] == [1, 2]
     assert results[0]["loss"] == pytest.approx(results[1]["loss"], rel=1e-5)
-    assert results[0]["validation_loss"] == pytest.approx(results[1]["validation_loss"], rel=1e-5)
+    assert np.ptp([result["validation"]["after"] for result in results]) < 1e-6
     assert _apart(one, two, tiny) < 1e-3
 
 
@@ -318,17 +319,10 @@ def test_what_cannot_be_is_refused_before_anything_is_said_or_written(tmp_path, 
     assert [path.name for path in tmp_path.iterdir()] == ["run"] and capsys.readouterr().err == ""
 
 
-def test_a_worse_model_is_called_worse_with_what_to_try():
-    same = "same held-out rows, noise and timesteps"
-    assert sd_train._verdict(0.5, 0.4) == (
-        f"the fine-tuned model is better on held-out rows: validation loss 0.50000 before, 0.40000 after "
-        f"(-20.00%), {same}"
-    )
-    assert sd_train._verdict(0.4, 0.41) == (
-        f"the fine-tuned model is WORSE on held-out rows than before: validation loss 0.40000 before, "
-        f"0.41000 after (+2.50%), {same}; try a lower --lr, fewer --epochs or more --n-images"
-    )
-    assert "no better" in sd_train._verdict(0.4, 0.4)
+def test_a_worse_model_is_called_worse_with_what_to_try(whole_run, capsys):
+    worse = compare_losses([0.40, 0.41] * 9, [0.42, 0.44] * 9)
+    sd_train._say_result(dataclasses.replace(whole_run, validation=worse))
+    assert f"{worse.text()}; try a lower --lr, fewer --epochs or more" in capsys.readouterr().err
 
 
 def test_a_picture_that_cannot_be_decoded_is_named_and_leaves_no_run(source, tmp_path, monkeypatch):
@@ -357,9 +351,37 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_rows(source, tmp_path,
             "moments": self.moments[index] * (float("nan") if self.pictures.rows[index] == 104 else 1.0)
         },
     )
-    with pytest.raises(FsynthError, match=r"not finite at step \d: 104\.jpg; lower --lr"):
-        sd_train.main(_config(output=tmp_path / "broken"))
+    with pytest.raises(DivergedError, match=r"not finite at step \d: 104\.jpg; lower --lr") as caught:
+        sd_train.main(_config(output=tmp_path / "broken", checkpoint_every=1))
     assert not (tmp_path / "broken" / "model").exists()
+    assert not hasattr(caught.value, "__notes__")  # --resume would lead there again
+
+
+def test_pictures_that_cannot_be_drawn_do_not_cost_the_trained_model(tmp_path, monkeypatch, capsys):
+    def fail(*_, when, **__):
+        if when == "after":
+            raise RuntimeError("CUDA out of memory.")
+
+    monkeypatch.setattr(sd_train, "draw_pictures", fail)
+    validation = dataclasses.replace(QUICK, pictures=1)
+    run = sd_train.main(_config(n_images=4, epochs=1, output=tmp_path / "run", validation=validation))
+    assert (
+        "note: no pictures after training (CUDA out of memory.); the model is saved"
+        in capsys.readouterr().err
+    )
+    assert (run.folder / "result.json").exists() and run.reload_difference == 0
+
+
+def test_no_process_holds_more_pictures_than_micro_batch_says(tmp_path, monkeypatch):
+    at_once = []
+
+    def watched(model, pixels, encode=sd_model.posterior_moments):
+        at_once.append(len(pixels))
+        return encode(model, pixels)
+
+    monkeypatch.setattr(sd_model, "posterior_moments", watched)
+    sd_train.main(_config(n_images=4, batch_size=4, micro_batch=1))
+    assert set(at_once) == {1}
 
 
 # ------------------------------------------------------------------------------------------ prediction types
@@ -373,6 +395,6 @@ def test_a_v_prediction_model_is_trained_on_velocities(tiny, tmp_path):
     epsilon, velocity = (
         sd_train.main(dataclasses.replace(config, model=model)) for model in ("tiny", str(other))
     )
-    assert epsilon.validation_loss_before != velocity.validation_loss_before
+    assert epsilon.validation.before != velocity.validation.before
     saved = json.loads((velocity.folder / "model" / "scheduler" / "scheduler_config.json").read_text())
     assert saved["prediction_type"] == "v_prediction"

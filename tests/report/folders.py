@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,10 @@ def write_sd_run(folder: Path, loss: float = 0.25, **recipe: object) -> Path:
     """An sd-train run without a model, with its last validation loss; the first is 0.5."""
     (folder / "samples").mkdir(parents=True)
     (folder / "run.yaml").write_text(yaml.safe_dump({**RECIPE, **recipe}))
-    (folder / "result.json").write_text(json.dumps({"steps": 4, "trainable_parameters": 1234567}))
+    verdict = comparison.compare_losses([0.5, 0.5] * 9, [loss, loss] * 9)
+    (folder / "result.json").write_text(
+        json.dumps({"steps": 4, "trainable_parameters": 1234567, "validation": asdict(verdict)})
+    )
     lines = [{"step": step, "loss": 0.3, "lr": 1e-4} for step in range(1, 5)]
     before = [{"step": 0, "epoch": 0, "validation_loss": 0.5}, {"step": 0, "steps": 4}]
     after = {"step": 4, "epoch": 1, "epoch_loss": 0.3, "validation_loss": loss}
