@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from fsynth.errors import ConfigError, DivergedError, OutputError
+from fsynth.errors import ConfigError, DivergedError, FsynthError, OutputError
 from fsynth.run import Run, weights_signature
 
 RECIPE = {"lr": 0.05, "epochs": 3}
