@@ -20,7 +20,9 @@ class DataSettings:
     """Where pictures and sentences come from; the same names in every command."""
 
     data: Path | None = setting(
-        None, "folder with the FashionSynthesis files (default: $FSYNTH_DATA, else drawn data)", "Data"
+        None,
+        "folder with the FashionSynthesis files, or drawn for drawn data (default: $FSYNTH_DATA, else drawn)",
+        "Data",
     )
     password_file: Path | None = setting(
         None,
@@ -121,7 +123,9 @@ class DataLabelsConfig(OutputSettings):
     """Read labels and terms off the captions, compare them with the benchmark's codes, plot them."""
 
     data: Path | None = setting(
-        None, "folder with the FashionSynthesis files (default: $FSYNTH_DATA, else drawn data)", "Data"
+        None,
+        "folder with the FashionSynthesis files, or drawn for drawn data (default: $FSYNTH_DATA, else drawn)",
+        "Data",
     )
 
 

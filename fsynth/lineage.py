@@ -54,7 +54,7 @@ def trace(model: str) -> Lineage:
     while (run := _run_of(model)) is not None and run not in runs:
         runs.append(run)
         settings, result = _records(run)
-        drawn = drawn or bool(result.get("synthetic"))
+        drawn = drawn or bool(result.get("drawn"))
         resolution = resolution or settings.get("resolution")
         model = str(result.get("model") or settings.get("model") or TINY)
     base = _base_of_lora(Path(model)) or model

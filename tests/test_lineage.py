@@ -30,8 +30,8 @@ def test_the_newest_finished_picture_run_is_taken(tmp_path):
 
 
 def test_a_chain_of_runs_is_followed_to_its_base(tmp_path):
-    first = make_run(tmp_path / "one", "some/model", synthetic=False, resolution=256)
-    second = make_run(tmp_path / "two", first / "model", synthetic=False, weights=sd_folder.LORA_WEIGHTS)
+    first = make_run(tmp_path / "one", "some/model", drawn=False, resolution=256)
+    second = make_run(tmp_path / "two", first / "model", drawn=False, weights=sd_folder.LORA_WEIGHTS)
     for name in (second, second / "model"):
         found = lineage.trace(str(name))
         assert (found.base, found.runs, found.resolution) == ("some/model", (second, first), 64)
@@ -39,11 +39,11 @@ def test_a_chain_of_runs_is_followed_to_its_base(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("base", "synthetic", "drawn"), [("tiny", False, True), ("x/y", True, True), ("x/y", False, False)]
+    ("base", "learnt", "drawn"), [("tiny", False, True), ("x/y", True, True), ("x/y", False, False)]
 )
-def test_drawn_data_or_the_tiny_base_make_a_model_of_drawings(tmp_path, base, synthetic, drawn):
-    first = make_run(tmp_path / "one", base, synthetic=synthetic)
-    second = make_run(tmp_path / "two", first, synthetic=False)
+def test_drawn_data_or_the_tiny_base_make_a_model_of_drawings(tmp_path, base, learnt, drawn):
+    first = make_run(tmp_path / "one", base, drawn=learnt)
+    second = make_run(tmp_path / "two", first, drawn=False)
     assert lineage.trace(str(second)).drawn is drawn
 
 

@@ -182,7 +182,7 @@ def _resolve(config: ClipFinetuneConfig, source: Source, model: str) -> ClipFine
         values["batch_size"] = pairs
     return dataclasses.replace(
         config,
-        data=None if source.synthetic else source.root.resolve(),
+        data=source.setting,
         password_file=config.password_file.resolve() if config.password_file else None,
         model=model,
         **values,

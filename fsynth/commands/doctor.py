@@ -180,11 +180,11 @@ def _password(config: DoctorConfig) -> Finding:
 def _archive(config: DoctorConfig) -> Finding:
     from fsynth.data import sources
 
-    root = sources.data_root(config.data)
-    if root is None:
-        fix = "point --data or FSYNTH_DATA at the FashionSynthesis folder"
-        return Finding("data", "note", "no --data: commands run on drawn data", fix)
     try:
+        root = sources.data_root(config.data)
+        if root is None:
+            fix = "point --data or FSYNTH_DATA at the FashionSynthesis folder"
+            return Finding("data", "note", "no --data: commands run on drawn data", fix)
         source = sources.open_source(root, config.password_file, config.image_source, config.memory_limit)
     except FsynthError as error:
         return Finding("data", "fail", str(error), "see `fsynth doctor --help` for the data options")

@@ -44,6 +44,7 @@ class SDTrainResult:
     folder: Path
     model: str
     synthetic: bool
+    drawn: bool
     processes: int
     images: int
     resolution: int
@@ -94,7 +95,7 @@ def _train(
     unet, optimizer, schedule = run.prepare(pipeline.unet, optimizer, schedule)
     if run.step == 0:
         _evaluate(run, held_out, epoch=0)
-        _draw(config, run, pipeline, prompts, "before")
+        _draw(config, source, run, pipeline, prompts, "before")
 
     epoch_loss = math.nan
     watch = LossWatch(rows.pictures.names)
@@ -112,12 +113,13 @@ def _train(
         raise FsynthError(f"the weights did not change in {run.steps} steps; --lr {config.lr:g} does nothing")
     if run.is_main:
         _save(run.folder, pipeline.unet, found)
-    _draw_after(config, run, pipeline, prompts)  # in the same autocast as before
+    _draw_after(config, source, run, pipeline, prompts)  # in the same autocast as before
     trained = run.unwrap(unet)
     return SDTrainResult(
         folder=run.folder,
         model=found.name,
         synthetic=source.synthetic,
+        drawn=source.drawn,
         processes=run.world,
         images=len(rows),
         resolution=rows.pictures.resolution,
@@ -138,7 +140,12 @@ def _evaluate(run: Run, held_out: HeldOut | None, **values: float) -> None:
 
 
 def _draw(
-    config: SDTrainConfig, run: Run, pipeline: StableDiffusionPipeline, prompts: list[str], when: str
+    config: SDTrainConfig,
+    source: Source,
+    run: Run,
+    pipeline: StableDiffusionPipeline,
+    prompts: list[str],
+    when: str,
 ) -> None:
     if run.is_main:
         origin = lineage.trace(config.model or sd_folder.TINY)
@@ -147,17 +154,17 @@ def _draw(
             "size": config.resolution or 0,
             "model": f"{config.model}, {when} {run.folder.name}",
             "base": origin.base,
-            "drawn": config.data is None or origin.drawn,
+            "drawn": source.drawn or origin.drawn,
         }
         draw_pictures(pipeline, prompts, run.folder / "samples", **about)
 
 
 def _draw_after(
-    config: SDTrainConfig, run: Run, pipeline: StableDiffusionPipeline, prompts: list[str]
+    config: SDTrainConfig, source: Source, run: Run, pipeline: StableDiffusionPipeline, prompts: list[str]
 ) -> None:
     """The model is saved: nothing that goes wrong here may cost it."""
     try:
-        _draw(config, run, pipeline, prompts, "after")
+        _draw(config, source, run, pipeline, prompts, "after")
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         say(f"note: no pictures after training ({reason}); the model is saved: draw some with fsynth sample")
@@ -190,7 +197,7 @@ def _resolve(config: SDTrainConfig, source: Source, found: Found) -> SDTrainConf
     say(f"pictures: {_drawn(wanted, rows, config.seed)}")
     return dataclasses.replace(
         config,
-        data=None if source.synthetic else source.root.resolve(),
+        data=source.setting,
         password_file=config.password_file.resolve() if config.password_file else None,
         model=found.name,
         batch_size=_cut_batch(config.batch_size, images),

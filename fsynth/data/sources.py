@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import datasets
 
 ENVIRONMENT = "FSYNTH_DATA"
+DRAWN = Path("drawn")
+"""As ``--data``: the drawn archive, also where ``$FSYNTH_DATA`` names another."""
 PASSWORD_NAME = "password.txt"
 """Beside a drawn archive, whose password is no secret."""
 
@@ -24,15 +26,22 @@ PASSWORD_NAME = "password.txt"
 class Source:
     """Opened data: the official splits (columns: see `fashion_synthesis`) and where they come from.
 
-    ``describe`` is the line a command prints first.
+    ``synthetic``: nothing was given, it is the archive that stands in then. ``drawn``: the pictures are
+    drawings, given or not. ``describe`` is the line a command prints first.
     """
 
     train: datasets.Dataset
     test: datasets.Dataset
     root: Path
     synthetic: bool
+    drawn: bool
     has_pictures: bool
     describe: str
+
+    @property
+    def setting(self) -> Path:
+        """What ``--data`` must say to open the same again, wherever and whatever ``$FSYNTH_DATA`` is then."""
+        return DRAWN if self.synthetic else self.root.resolve()
 
     def need_pictures(self) -> None:
         """Stop a command that cannot work from sentences and labels alone.
@@ -71,16 +80,19 @@ def open_source(
 
     Args:
         root: folder above the benchmark's files; None for ``$FSYNTH_DATA``, else the drawn archive, which is
-            drawn now where it is not in the cache yet.
+            drawn now where it is not in the cache yet; `DRAWN` for that one in any case.
         password_file: its first line is the password; else ``$FSYNTH_ZIP_PASSWORD``, else a hidden prompt.
         image_source: ``zip``, ``hdf5``, or None for the ZIP where there is one.
         memory_limit: largest HDF5 in GiB to unpack from ``G2.zip`` into memory.
         password: instead of all these. The process remembers, for each archive, the one that opens it.
 
     Raises:
+        ConfigError: see `data_root`.
         DataError: files that are missing, broken or do not belong together.
         PasswordError: when a password is needed and missing or wrong.
     """
+    from fsynth.data import drawn_archive
+
     given = data_root(root)
     folder = given or _drawn()
     if given is None:
@@ -95,6 +107,7 @@ def open_source(
         test=opened.splits["test"],
         root=folder,
         synthetic=given is None,
+        drawn=given is None or drawn_archive.is_drawn(where.annotation.parents[1]),
         has_pictures=opened.pictures is not None,
         describe=_describe(opened, folder, given is None),
     )
@@ -111,7 +124,8 @@ def load_dataset(
     """The FashionSynthesis benchmark (or the drawn look-alike) as a `datasets.DatasetDict`.
 
     Args:
-        root: folder above the benchmark's files; None for ``$FSYNTH_DATA``, else drawn data.
+        root: folder above the benchmark's files; None for ``$FSYNTH_DATA``, else drawn data; ``drawn`` for
+            those in any case.
         split: ``train`` or ``test`` for one split instead of both.
         password: of the archive. This process' environment remembers it, where loader workers find it.
         password_file: its first line is the password; else ``$FSYNTH_ZIP_PASSWORD``, else a hidden prompt.
@@ -122,6 +136,7 @@ def load_dataset(
         both splits, or the one asked for. Columns: see `fsynth.data.fashion_synthesis`.
 
     Raises:
+        ConfigError: see `data_root`.
         DataError: files that are missing, broken or do not belong together; an unknown split.
         PasswordError: when a password is needed and missing or wrong.
     """
@@ -138,9 +153,21 @@ def load_dataset(
 
 
 def data_root(given: Path | None) -> Path | None:
-    """The folder given, else that of ``$FSYNTH_DATA``; None means the drawn archive."""
+    """The folder given, else that of ``$FSYNTH_DATA``; None means the drawn archive.
+
+    Raises:
+        ConfigError: `DRAWN`, where there is a folder of that name.
+    """
     value = os.environ.get(ENVIRONMENT)
-    return given or (Path(value) if value else None)
+    root = given or (Path(value) if value else None)
+    if root != DRAWN:
+        return root
+    if DRAWN.is_dir():
+        raise ConfigError(
+            f"--data {DRAWN} names fsynth's own drawn data, but there is a folder {DRAWN} here, too; name it "
+            f"by its full path ({DRAWN.resolve()}), or rename it"
+        )
+    return None
 
 
 def _drawn() -> Path:

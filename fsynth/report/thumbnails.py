@@ -51,7 +51,14 @@ def _cards(settings: Mapping[str, Any], most: int) -> tuple[list[Card], int]:
 def _is_drawn(settings: Mapping[str, Any]) -> bool:
     from fsynth.data import drawn_archive
 
-    return settings["data"] is None or drawn_archive.is_drawn(Path(settings["data"]))
+    return drawn_archive.is_drawn(_root(settings))
+
+
+def _root(settings: Mapping[str, Any]) -> Path:
+    from fsynth.data import sources, synthetic
+
+    data = Path(settings["data"])
+    return synthetic.cached_archive() if data == sources.DRAWN else data
 
 
 def _card(row: Mapping[str, Any]) -> Card:
@@ -59,9 +66,9 @@ def _card(row: Mapping[str, Any]) -> Card:
 
 
 def _open(settings: Mapping[str, Any]) -> datasets.Dataset:
-    from fsynth.data import fashion_synthesis, sources, synthetic
+    from fsynth.data import fashion_synthesis, sources
 
-    root = Path(settings["data"] or synthetic.cached_archive())
+    root = _root(settings)
     own = root / sources.PASSWORD_NAME
     file = settings.get("password_file") or (own if own.is_file() else None)  # of a drawn archive
     ask = functools.partial(_password, file and Path(file))

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import open_clip
@@ -6,7 +7,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from fsynth import clip_model
+from fsynth import cli, clip_model
 from fsynth.commands import clip_finetune
 from fsynth.config import ClipFinetuneConfig, ClipFinetuneOptimizer
 from fsynth.data import synthetic
@@ -91,8 +92,14 @@ def test_two_processes_give_the_weights_of_one(done, archive, small, tmp_path):
         assert torch.allclose(value, weights(done.folder)[name], atol=2e-4), name
 
 
-def test_a_resumed_run_ends_with_the_same_weights(done, archive, small, tmp_path, monkeypatch):
-    settings = config(archive, small, tmp_path / "cut", checkpoint_every=3)
+def test_a_run_on_drawn_data_resumes_on_them_with_the_same_weights(
+    done, archive, small, tmp_path, monkeypatch
+):
+    settings = dataclasses.replace(
+        config(archive, small, tmp_path / "cut", checkpoint_every=3), data=None, password_file=None
+    )
+    monkeypatch.delenv("FSYNTH_DATA", raising=False)
+    monkeypatch.setattr(synthetic, "cached_archive", lambda: archive)
     original = clip_finetune.contrastive.keep_scale
     steps = []
 
@@ -105,11 +112,14 @@ def test_a_resumed_run_ends_with_the_same_weights(done, archive, small, tmp_path
     monkeypatch.setattr(clip_finetune.contrastive, "keep_scale", stop_in_the_middle)
     with pytest.raises(KeyboardInterrupt):
         clip_finetune.main(settings)
-    monkeypatch.undo()
+    monkeypatch.setattr(clip_finetune.contrastive, "keep_scale", original)
+    monkeypatch.setenv("FSYNTH_DATA", str(tmp_path / "nowhere"))  # the recipe, not the day, says which data
     (tmp_path / "cut" / "model").mkdir()  # as left by a run that was stopped during its last evaluation
     (tmp_path / "cut" / "model" / clip_model.WEIGHTS_FILE).write_text("old")
-    resumed = clip_finetune.main(config(archive, small, None, checkpoint_every=3, resume=tmp_path / "cut"))
-    assert resumed.before == done.before and resumed.after == done.after
+    assert yaml.safe_load((tmp_path / "cut" / "run.yaml").read_text())["data"] == "drawn"
+    assert cli.run(["clip-finetune", "--resume", str(tmp_path / "cut")]) == 0
+    resumed = json.loads((tmp_path / "cut" / "result.json").read_text())
+    assert resumed["before"] == done.before and resumed["after"] == done.after
     for name, value in weights(tmp_path / "cut").items():
         assert torch.equal(value, weights(done.folder)[name]), name
 

@@ -74,7 +74,7 @@ def test_the_newest_run_is_taken_with_its_resolution(place, capsys):
     (run / "model").mkdir(parents=True)
     (run / "model" / "model_index.json").write_text("{}")
     (run / "run.yaml").write_text("resolution: 48\nmodel: tiny\n")
-    (run / "result.json").write_text(json.dumps({"model": "tiny", "synthetic": True}))
+    (run / "result.json").write_text(json.dumps({"model": "tiny", "drawn": True}))
     assert sample("--output", "out") == 0
     talk = capsys.readouterr().err
     assert talk.startswith("model: runs/sd-train-1, the newest finished sd-train run")
@@ -96,7 +96,7 @@ def test_an_adapter_trained_on_drawings_brings_their_judge_and_size(place, monke
     (run / "model").mkdir(parents=True)
     (run / "model" / "pytorch_lora_weights.safetensors").write_text("")
     (run / "run.yaml").write_text("resolution: 40\nmodel: some/model\n")
-    (run / "result.json").write_text(json.dumps({"model": "some/model", "synthetic": True}))
+    (run / "result.json").write_text(json.dumps({"model": "some/model", "drawn": True}))
     put_on = []
     monkeypatch.setattr(random_pipeline, "load_lora_weights", lambda path, weight_name: put_on.append(path))
     assert sample("--model", "some/model", "--lora", "lora-run", "--score", "is", "--output", "out") == 0

@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from fsynth import sd_folder, sd_model
+from fsynth import sd_folder, sd_model, settings
 from fsynth.commands import sd_train
 from fsynth.comparison import compare_losses
 from fsynth.config import SDTrainConfig, SDTrainLora, SDTrainObjective, SDTrainValidation
@@ -64,7 +64,7 @@ def _rows(count, start, size):
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
-    return Source(_rows(10, 100, (32, 32)), _rows(5, 200, (32, 32)), root, True, True, "data: squares")
+    return Source(_rows(10, 100, (32, 32)), _rows(5, 200, (32, 32)), root, True, True, True, "data: squares")
 
 
 @pytest.fixture(autouse=True)
@@ -146,9 +146,8 @@ def test_the_epoch_loss_is_the_mean_over_the_epoch_and_validation_runs_around_it
 
 
 def test_the_run_repeats_itself_from_its_recipe_to_the_bit(whole_run, tmp_path):
-    from fsynth import settings
-
     stored = yaml.safe_load((whole_run.folder / "run.yaml").read_text())
+    assert stored["data"] == "drawn"  # also where $FSYNTH_DATA will name others
     again = sd_train.main(settings.load(SDTrainConfig, stored, flags={"output": tmp_path / "again"}))
     assert _largest_difference(_weights(whole_run.folder), _weights(again.folder)) == 0
 
@@ -223,7 +222,7 @@ def test_two_processes_learn_what_one_learns(tiny, tmp_path, monkeypatch):
     assert cli.run([*command, str(one)]) == 0
     launches.torchrun(2, "-m", "fsynth", *command, two)
     results = [json.loads((folder / "result.json").read_text()) for folder in (one, two)]
-    assert [result["processes"] for result in results] == [1, 2]
+    assert [(result["processes"], result["drawn"]) for result in results] == [(1, True), (2, True)]
     assert results[0]["loss"] == pytest.approx(results[1]["loss"], rel=1e-5)
     assert np.ptp([result["validation"]["after"] for result in results]) < 1e-6
     assert _apart(one, two, tiny) < 1e-3

@@ -8,7 +8,7 @@ import pytest
 
 import fsynth
 from fsynth.data import sources
-from fsynth.errors import DataError, PasswordError
+from fsynth.errors import ConfigError, DataError, PasswordError
 from tests.data import make_fixture as make
 
 pytestmark = pytest.mark.usefixtures("no_password")
@@ -23,7 +23,7 @@ def test_a_folder_opens_with_a_password_file(benchmark_folder):
     source = sources.open_source(benchmark_folder, benchmark_folder / "password.txt")
     assert (len(source.train), len(source.test)) == (18, 6)
     assert source.train[0]["image"].size == (make.WIDTH, make.HEIGHT)
-    assert not source.synthetic and source.has_pictures
+    assert not source.synthetic and not source.drawn and source.has_pictures
     source.need_pictures()
     assert source.describe.startswith(f"data: {benchmark_folder}, 24 rows (18 for training, 6 held out)")
     assert "img.zip" in source.describe
@@ -45,6 +45,33 @@ def test_without_a_folder_the_drawn_archive_opens_with_its_own_password(benchmar
     assert source.test[0]["image"].size == (make.WIDTH, make.HEIGHT)
     assert source.describe.startswith("data: synthetic archive, 24 rows")
     assert "--data" in source.describe
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    from fsynth.data import synthetic
+
+    return synthetic.make_archive(tmp_path_factory.mktemp("data") / "mine", rows=8, size=32, workers=0)
+
+
+def test_a_drawn_archive_that_is_given_is_known_as_drawn(drawn):
+    for root in (drawn, drawn.parent):
+        source = sources.open_source(root, drawn / "password.txt")
+        assert source.drawn and not source.synthetic
+        assert source.setting == root.resolve()
+
+
+def test_drawn_names_the_drawn_archive_whatever_the_environment_says(
+    drawn, benchmark_folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sources, "_drawn", lambda: drawn)
+    monkeypatch.setenv("FSYNTH_DATA", str(benchmark_folder))
+    source = sources.open_source(Path("drawn"))
+    assert source.root == drawn and source.synthetic and source.drawn and source.setting == Path("drawn")
+    (tmp_path / "drawn").mkdir()
+    with pytest.raises(ConfigError, match=r"there is a folder drawn here, too; name it by its full path \(/"):
+        sources.open_source(Path("drawn"))
 
 
 @pytest.mark.parametrize("given", [make.PASSWORD, make.PASSWORD.decode()])

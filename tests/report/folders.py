@@ -14,7 +14,7 @@ from fsynth import comparison, retrieval, samples, scores
 
 PROMPTS = ("the lady wore a red dress.", "<script>alert('tee')</script> & a \"tee\"")
 RECIPE = {
-    "data": None,
+    "data": "drawn",
     "password_file": None,
     "image_source": None,
     "memory_limit": 4.0,
