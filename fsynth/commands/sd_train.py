@@ -315,7 +315,7 @@ def _training_rows(
 def _say_cut_captions(pictures: Pictures, pipeline: StableDiffusionPipeline) -> None:
     captions = list(dict.fromkeys(pictures.texts))
     most = pipeline.tokenizer.model_max_length
-    lengths = [len(ids) for ids in pipeline.tokenizer(captions).input_ids]
+    lengths = [len(ids) for ids in pipeline.tokenizer(captions, verbose=False).input_ids]
     cut = [caption for caption, length in zip(captions, lengths, strict=True) if length > most]
     if cut:
         say(
