@@ -9,19 +9,20 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fsynth.errors import OutputError
 
 RUNS = Path("runs")
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EPERM}
 
 
 def choose_folder(output: Path | None, command: str) -> Path:
     """The folder a command will write: the given one, or a new ``runs/<command>-<date>-<n>``.
 
-    Creates nothing.
+    Creates nothing; `claim_folder` does.
 
     Raises:
         OutputError: when the given path is a file or a folder that is not empty.
@@ -50,6 +51,48 @@ def _new_name(stem: str) -> Path:
     return RUNS / f"{stem}-{number}"
 
 
+@dataclass(frozen=True)
+class Claim:
+    """The folder of a command, created for it. ``made``: what was not there before, the innermost first."""
+
+    folder: Path
+    made: tuple[Path, ...]
+
+    def take_back(self) -> None:
+        """For a command that failed: all in the folder goes, and the folders that were made."""
+        for inside in self.folder.iterdir() if self.folder.is_dir() else ():
+            if inside.is_dir() and not inside.is_symlink():
+                shutil.rmtree(inside, ignore_errors=True)
+            else:
+                inside.unlink(missing_ok=True)
+        self.remove_made()
+
+    def remove_made(self) -> None:
+        """Remove the folders that were made and are empty."""
+        for folder in self.made:
+            with contextlib.suppress(OSError):  # somebody else uses it by now
+                folder.rmdir()
+
+
+def claim_folder(output: Path | None, command: str) -> Claim:
+    """`choose_folder`, and create it; a default name is one that no other process has taken meanwhile.
+
+    Raises:
+        OutputError: as `choose_folder`, or when the place cannot be written.
+    """
+    while True:
+        folder = choose_folder(output, command)
+        made = tuple(place for place in (folder, *folder.parents) if not place.exists())
+        make_folder(folder.parent)
+        try:
+            folder.mkdir(exist_ok=output is not None)
+            return Claim(folder, made)
+        except OSError as error:
+            if output is None and isinstance(error, FileExistsError):
+                continue
+            raise OutputError(f"cannot create {folder}: {error.strerror}; choose another --output") from None
+
+
 @contextlib.contextmanager
 def whole_folder(output: Path | None, command: str) -> Iterator[tuple[Path, Path]]:
     """For commands that write a folder in one go: yields (staging, final).
@@ -58,28 +101,20 @@ def whole_folder(output: Path | None, command: str) -> Iterator[tuple[Path, Path
     nothing is left, neither these two nor folders made on the way to them.
 
     Raises:
-        OutputError: as `choose_folder` and `make_folder`; or another process filled the folder meanwhile.
+        OutputError: as `claim_folder`; or another process filled the folder meanwhile.
     """
-    final = choose_folder(output, command)
+    claim = claim_folder(output, command)  # empty, it keeps other processes from choosing the same name
+    final = claim.folder
     staging = final.with_name(f".{final.name}.{os.getpid()}.part")
-    made = _missing(final)
-    make_folder(final)  # an empty one keeps other processes from choosing the same name
-    make_folder(staging)
     try:
+        make_folder(staging)
         yield staging, final
         _replace_empty(final, staging)
     except BaseException as error:
         shutil.rmtree(staging, ignore_errors=True)
         error.add_note(f"nothing is left of {final}")
-        for folder in made:
-            with contextlib.suppress(OSError):  # somebody else uses it by now
-                folder.rmdir()
+        claim.remove_made()
         raise
-
-
-def _missing(folder: Path) -> list[Path]:
-    """The folders that `make_folder` would create, the innermost first."""
-    return [place for place in (folder, *folder.parents) if not place.exists()]
 
 
 def _replace_empty(final: Path, staging: Path) -> None:
@@ -114,27 +149,27 @@ def recipe_of(run: Path) -> Path:
     return recipe
 
 
-def remove_folder(folder: Path) -> None:
-    """Remove the folder of a failed command, and ``runs/`` when nothing else is in it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.parent == RUNS:
-        with contextlib.suppress(OSError):
-            RUNS.rmdir()
-
-
 def write_problem(error: BaseException) -> str | None:
     """What to say of an error, or of the one it came from, if it is a place that cannot be written: disk or
-    quota full, read-only, not permitted. Else None."""
+    quota full, read-only, not permitted. Else None: a file that may not be read is none."""
     found: BaseException | None = error
     full = os.strerror(errno.ENOSPC)
     while found is not None:
-        if isinstance(found, OSError) and found.errno in UNWRITABLE:
-            place = found.filename2 or found.filename
+        place = isinstance(found, OSError) and (found.filename2 or found.filename)
+        if isinstance(found, OSError) and (found.errno in UNWRITABLE or _may_not_write(found.errno, place)):
             return f"{place}: {os.strerror(found.errno)}" if place else os.strerror(found.errno)
         if full in str(found):  # writers in other languages keep no errno
             return full
         found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
     return None
+
+
+def _may_not_write(number: int | None, place: Any) -> bool:
+    """Whether access was denied to a writer: readers get as far as this place."""
+    if number != errno.EACCES or not place:
+        return False
+    place = Path(os.fsdecode(place))
+    return os.access(place, os.R_OK) if place.exists() else os.access(place.parent, os.X_OK)
 
 
 def open_to_readers(folder: Path) -> None:

@@ -100,7 +100,7 @@ class Run:
         if kind is None:
             self.accelerator.end_training()
         elif self.step == 0:
-            outputs.remove_folder(self.folder)
+            self._claim.take_back()
         elif isinstance(error, DivergedError):
             pass  # going on with the same settings would lead there again
         elif self.is_main and error is not None and not (self.folder / "result.json").exists():
@@ -110,13 +110,13 @@ class Run:
     # ---------------------------------------------------------------------------------- the folder
 
     def _begin(self, command: str, output: Path | None, recipe: dict[str, Any]) -> Path:
-        folder = Path(self.same_everywhere(str(outputs.choose_folder(output, command))))
+        claim = outputs.claim_folder(output, command) if self.is_main else None
+        self._claim = self.same_everywhere(claim)
         self.accelerator.wait_for_everyone()  # all have checked that it is empty before one fills it
         if self.is_main:
-            outputs.make_folder(folder)
-            outputs.write_text(folder / "run.yaml", yaml.safe_dump(recipe, sort_keys=False))
+            outputs.write_text(self._claim.folder / "run.yaml", yaml.safe_dump(recipe, sort_keys=False))
         self.accelerator.wait_for_everyone()
-        return folder
+        return self._claim.folder
 
     def _resume(self, folder: Path, recipe: dict[str, Any]) -> Path:
         checkpoints.check_resumable(folder)
@@ -181,7 +181,7 @@ class Run:
     def is_main(self) -> bool:
         return self.accelerator.is_main_process
 
-    def same_everywhere(self, value: str) -> str:
+    def same_everywhere(self, value: Any) -> Any:
         """The main process' value, in every process."""
         if self.world == 1:
             return value

@@ -75,13 +75,44 @@ def test_an_error_leaves_an_empty_folder_and_other_runs_where_they_were(here):
     assert sorted(path.name for path in here.rglob("*")) == ["mine", "older", "runs"]
 
 
-def test_a_removed_run_takes_runs_along_when_it_was_the_only_one(here):
-    for name in ("one", "two"):
-        (here / "runs" / name / "model").mkdir(parents=True)
-    outputs.remove_folder(outputs.RUNS / "one")
-    assert [path.name for path in (here / "runs").iterdir()] == ["two"]
-    outputs.remove_folder(outputs.RUNS / "two")
+@pytest.mark.parametrize("output", [None, "new", "deep/er/new"])
+def test_a_claim_that_is_taken_back_leaves_nothing_that_it_made(here, output):
+    claim = outputs.claim_folder(output and Path(output), "sd-train")
+    (claim.folder / "model").mkdir()
+    (claim.folder / "model" / "weights").write_text("w")
+    (claim.folder / "run.yaml").write_text("r")
+    claim.take_back()
     assert not list(here.iterdir())
+
+
+def test_a_claim_that_is_taken_back_leaves_an_empty_folder_and_other_runs_where_they_were(here):
+    (here / "mine").mkdir()
+    (here / "runs" / "older").mkdir(parents=True)
+    for output in (Path("mine"), None):
+        claim = outputs.claim_folder(output, "sd-train")
+        (claim.folder / "run.yaml").write_text("r")
+        claim.take_back()
+    assert sorted(path.name for path in here.rglob("*")) == ["mine", "older", "runs"]
+
+
+def test_two_that_choose_the_same_name_at_once_get_two_folders(here, monkeypatch):
+    first = outputs.choose_folder(None, "sample")
+    free = outputs.choose_folder(None, "sample").with_name("free")
+    names = iter([first, first, free])
+    monkeypatch.setattr(outputs, "_new_name", lambda stem: next(names))
+    assert [outputs.claim_folder(None, "sample").folder for _ in range(2)] == [first, free]
+
+
+def test_only_a_writer_that_is_denied_has_an_output_problem(tmp_path, monkeypatch):
+    (tmp_path / "there").write_text("")
+    allowed = {tmp_path: os.X_OK}
+    monkeypatch.setattr(os, "access", lambda path, mode: allowed.get(Path(path), 0) & mode == mode)
+    for name, problem in (("there", None), ("new", f"{tmp_path / 'new'}: Permission denied")):
+        denied = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / name))
+        assert outputs.write_problem(denied) == problem
+    allowed[tmp_path / "there"] = os.R_OK
+    denied = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "there"))
+    assert outputs.write_problem(denied) == f"{tmp_path / 'there'}: Permission denied"
 
 
 def test_two_at_a_time_get_two_folders():

@@ -63,9 +63,10 @@ def main(config: DemoConfig) -> DemoResult:
         MissingPackage: the drawing library does not import.
     """
     started = time.monotonic()
-    folder = outputs.choose_folder(config.output, "demo")
+    claim = outputs.claim_folder(config.output, "demo")
+    folder = claim.folder
     say("demo: drawn data and tiny models, no network; a few minutes on two cores")
-    with _drawn_data_only(), _whole(folder):
+    with _drawn_data_only(), _whole(claim):
         clip, samples = _all_steps(config, folder, started)
         _announce(STEPS, "one page about all of it", started)
         page = report.build(folder, TITLE, lead=LEAD)
@@ -185,12 +186,12 @@ def _drawn_data_only() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _whole(folder: Path) -> Iterator[None]:
+def _whole(claim: outputs.Claim) -> Iterator[None]:
     """The folder goes again when a step fails: its parts are whole, but the demo would not be."""
     try:
         yield
     except BaseException as error:
-        outputs.remove_folder(folder)
+        claim.take_back()
         getattr(error, "__notes__", []).clear()  # they say how to go on with a step's folder
-        error.add_note(f"nothing is left of {folder}")
+        error.add_note(f"nothing is left of {claim.folder}")
         raise
