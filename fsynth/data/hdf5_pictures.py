@@ -50,11 +50,11 @@ class HDF5Pictures:
         password: bytes | None = None,
     ) -> None:
         self.file = file
-        self.address = address
+        self.address, self.memory_limit = address, memory_limit
         self._memory: int | bytes | None = None
         self._opened: tuple[int, Any, NDArray[np.float32]] | None = None
         if file.suffix.lower() == ".zip" and not _is_copy_of(file, address):
-            self._unpack(memory_limit, password)
+            self._unpack(password)
             if password is not None:
                 remember_password(password, file)
 
@@ -113,10 +113,10 @@ class HDF5Pictures:
             return io.BytesIO(self._memory)
         return open(self.address, "rb") if self.address else self.file
 
-    def _unpack(self, memory_limit: int | None, password: bytes | None) -> None:
+    def _unpack(self, password: bytes | None) -> None:
         zipped = Archive(self.file, password)
         member = member_of(zipped, self.file)
-        size = zipped.size(member)
+        size, memory_limit = zipped.size(member), self.memory_limit
         if memory_limit is not None and size > memory_limit:
             raise DataError(
                 f"{member} in {self.file} has {size / _GIB:.2f} GiB, more than the --memory-limit of "

@@ -34,7 +34,8 @@ ZIP, HDF5 = "fsynth-zip", "fsynth-hdf5"
 _archives: dict[str, Archive] = {}
 _states: dict[str, tuple[int, ...]] = {}  # size, time and inode of the archives when they were opened
 _hdf5: dict[str, HDF5Pictures] = {}
-_addresses: dict[str, str] = {}  # HDF5 files that another process holds unpacked in shared memory
+_elsewhere: dict[str, tuple[str | None, int | None]] = {}
+"""HDF5 files that another process has opened: where they are unpacked in memory, and the memory limit."""
 
 
 def open_archive(file: Path) -> Archive:
@@ -130,14 +131,16 @@ def _reduce(dataset: datasets.Dataset) -> tuple[Any, ...]:
     make, arguments, *state = object.__reduce_ex__(dataset, 2)
     if not _holds_our_paths(dataset):
         return make, arguments, *state
-    shared = {file: pictures.address for file, pictures in _hdf5.items() if pictures.address}
-    return _revive, ({**_addresses, **shared}, *arguments), *state
+    opened = {file: (pictures.address, pictures.memory_limit) for file, pictures in _hdf5.items()}
+    return _revive, ({**_elsewhere, **opened}, *arguments), *state
 
 
-def _revive(addresses: dict[str, str], kind: type[datasets.Dataset]) -> datasets.Dataset:
+def _revive(
+    elsewhere: dict[str, tuple[str | None, int | None]], kind: type[datasets.Dataset]
+) -> datasets.Dataset:
     """What unpickling calls first: importing this module and registering is its purpose."""
     register()
-    _addresses.update(addresses)
+    _elsewhere.update(elsewhere)
     return kind.__new__(kind)
 
 
@@ -165,5 +168,5 @@ def _parts(path: str, mode: str) -> tuple[str, str]:
 
 def _pictures(file: str) -> HDF5Pictures:
     if file not in _hdf5:
-        _hdf5[file] = HDF5Pictures(Path(file), _addresses.get(file))
+        _hdf5[file] = HDF5Pictures(Path(file), *_elsewhere.get(file, (None, None)))
     return _hdf5[file]

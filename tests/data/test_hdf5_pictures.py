@@ -1,11 +1,12 @@
 """Pictures out of G2.h5, and out of one inside an encrypted G2.zip."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fsynth.data import fashion_synthesis, hdf5_pictures
+from fsynth.data import fashion_synthesis, hdf5_pictures, picture_files
 from fsynth.errors import DataError, PasswordError
 from tests.data import make_fixture as make
 
@@ -64,3 +65,16 @@ def test_the_unpacked_hdf5_is_found_again_only_while_it_lives(zipped_hdf5, monke
     del first, again
     with pytest.raises(PasswordError):
         hdf5_pictures.HDF5Pictures(file, stale)
+
+
+def test_a_worker_keeps_the_memory_limit_when_the_copy_has_gone(zipped_hdf5, monkeypatch):
+    test = fashion_synthesis.load(zipped_hdf5, image_source="hdf5", memory_limit=10**9)["test"]
+    sent = pickle.dumps(test)
+    for name in ("_hdf5", "_elsewhere"):  # as in a worker
+        monkeypatch.setattr(picture_files, name, {})
+    received = pickle.loads(sent)
+    gone = {file: (f"{address}0", limit) for file, (address, limit) in picture_files._elsewhere.items()}
+    assert {limit for _, limit in gone.values()} == {10**9}
+    monkeypatch.setattr(picture_files, "_elsewhere", {file: (place, 9) for file, (place, _) in gone.items()})
+    with pytest.raises(DataError, match="more than the --memory-limit"):
+        received[0]
