@@ -16,29 +16,12 @@ import torch
 from torch import Tensor
 
 from fsynth.console import is_main_process
-from fsynth.errors import ConfigError, ModelError
+from fsynth.errors import ModelError
 from fsynth.samples import Wanted
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
     from transformers import PreTrainedTokenizerBase
-
-
-def native_size(pipeline: StableDiffusionPipeline) -> int:
-    """The picture size, in pixels, that the pipeline's UNet names as its own."""
-    size = pipeline.unet.config.sample_size
-    return (size if isinstance(size, int) else size[0]) * pipeline.vae_scale_factor
-
-
-def check_size(pipeline: StableDiffusionPipeline, size: int) -> None:
-    """Refuse a size that the autoencoder cannot make.
-
-    Raises:
-        ConfigError: with the multiple that is needed.
-    """
-    factor = pipeline.vae_scale_factor
-    if size % factor or size <= 0:
-        raise ConfigError(f"--resolution {size} is not a multiple of {factor}, which this model's VAE needs")
 
 
 @torch.inference_mode()

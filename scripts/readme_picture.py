@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 from PIL import Image, ImageDraw, ImageFont  # noqa: E402
 
 import fsynth  # noqa: E402
-from fsynth import samples, sampling, sd_model  # noqa: E402
+from fsynth import samples, sampling, sd_folder, sd_model  # noqa: E402
 from fsynth.config import SampleConfig  # noqa: E402
 from fsynth.order import choose_rows  # noqa: E402
 
@@ -30,10 +30,11 @@ def main() -> None:
     rows = [test[row] for row in choose_rows(len(test), COLUMNS, seed=7)]
     import torch
 
-    pipeline = sd_model.load_pipeline("tiny", dtype=torch.float32, device="cpu")
+    found = sd_folder.find("tiny")
+    pipeline = sd_model.load_pipeline(found, dtype=torch.float32, device="cpu")
     wanted = samples.plan([row["text"] for row in rows], 1, seed=0)
     usual = {name: getattr(SampleConfig, name) for name in ("steps", "guidance_scale")}
-    options = {**usual, "size": sampling.native_size(pipeline), "batch_size": COLUMNS}
+    options = {**usual, "size": sd_model.native_resolution(found), "batch_size": COLUMNS}
     made = [Image.fromarray(pixels) for _, pixels in sampling.generate(pipeline, wanted, **options)]
     (ROOT / "docs").mkdir(exist_ok=True)
     _sheet(rows, made).save(ROOT / "docs" / "demo.png", optimize=True)

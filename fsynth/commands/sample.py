@@ -47,6 +47,7 @@ def main(config: SampleConfig) -> SampleResult:
     found = sd_folder.find(model)
     if adapter is not None and found.lora is not None:
         raise ModelError(f"--lora {config.lora}: {model} is LoRA weights already; give --model {found.name}")
+    size = _size(config.resolution or origin.resolution, found)
     say(f"model: {how}")
     device = _device()
     with outputs.whole_folder(config.output, "sample") as (staging, final):
@@ -54,7 +55,7 @@ def main(config: SampleConfig) -> SampleResult:
         if adapter is not None:
             _add_lora(pipeline, adapter)
         extractor = _extractor(config, origin, device) if config.score else None
-        shared = _make_pictures(staging, pipeline, wanted, config, origin, model)
+        shared = _make_pictures(staging, pipeline, wanted, config, origin, model, size)
         _write_sheet(staging, wanted, shared)
         record = (
             scoring.score_folder(staging, config.score, extractor, splits=config.splits) if extractor else {}
@@ -83,6 +84,15 @@ def _origin(model: str, lora: Path | None) -> lineage.Lineage:
     adapter = lineage.trace(str(lora))
     drawn, resolution = origin.drawn or adapter.drawn, adapter.resolution or origin.resolution
     return dataclasses.replace(origin, drawn=drawn, resolution=resolution)
+
+
+def _size(given: int | None, found: sd_folder.Found) -> int:
+    """The pictures' side in pixels, refused before the weights are read."""
+    from fsynth import sd_model
+
+    size = given or sd_model.native_resolution(found)
+    sd_model.check_resolution(found, size)
+    return size
 
 
 def _device() -> str:
@@ -135,11 +145,10 @@ def _make_pictures(
     config: SampleConfig,
     origin: lineage.Lineage,
     model: str,
+    size: int,
 ) -> dict[str, Any]:
     from fsynth import sampling
 
-    size = config.resolution or origin.resolution or sampling.native_size(pipeline)
-    sampling.check_size(pipeline, size)
     shared = _shared(pipeline, config, origin, model, size)
     say(
         f"{len(wanted):,} pictures of {size} px, {config.steps} steps ({shared['scheduler']}), guidance "

@@ -56,8 +56,11 @@ class SDTrainResult:
     seconds: float = 0.0
 
 
-def main(config: SDTrainConfig) -> SDTrainResult:
+def main(config: SDTrainConfig) -> SDTrainResult | None:
     """Fine-tune and write RUN/model: a pipeline, or LoRA weights beside the name of their base.
+
+    Returns:
+        paths and losses; None in all but the first process of a launch.
 
     Raises:
         ConfigError: settings that the data or the model do not allow.
@@ -81,7 +84,7 @@ def main(config: SDTrainConfig) -> SDTrainResult:
         result = dataclasses.replace(result, seconds=round(time.monotonic() - started, 1))
         run.finish(dataclasses.asdict(result))
         _say_result(result)
-    return result
+    return result if run.is_main else None
 
 
 def _train(

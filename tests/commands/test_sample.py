@@ -8,15 +8,23 @@ import pytest
 import torch
 from PIL import Image
 
-import fsynth
-from fsynth import cli, features, probe_model, sampling, sd_folder
+from fsynth import cli, features, probe_model, sampling, sd_folder, sd_model
 from fsynth.commands import sample as sample_command
 
 PROMPTS = "# women\nthe lady wore a red dress.\n\nthe man is wearing a blue zebra tee.\n"
 
 
+@pytest.fixture(scope="module")
+def configs(random_pipeline, tmp_path_factory):
+    """What a pipeline folder says of its parts, without their weights."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    for part in ("unet", "vae"):
+        getattr(random_pipeline, part).save_config(folder / part)
+    return folder
+
+
 @pytest.fixture
-def place(tmp_path, monkeypatch, random_pipeline):
+def place(tmp_path, monkeypatch, random_pipeline, configs):
     """A folder with prompts.txt to work in; models are the random pipeline, the probe is a random one."""
     loads = []
 
@@ -25,13 +33,13 @@ def place(tmp_path, monkeypatch, random_pipeline):
         return random_pipeline
 
     def find(model):
-        return sd_folder.find(model) if model == "nonsense" else sd_folder.Found(model, tmp_path)
+        return sd_folder.find(model) if model == "nonsense" else sd_folder.Found(model, configs)
 
     torch.manual_seed(0)
     folder = probe_model.save_probe(probe_model.Probe(), tmp_path / "probe", {"version": "0"})
     judge = features.probe(folder)
     monkeypatch.setattr(features, "probe", lambda device: judge)
-    monkeypatch.setattr(fsynth, "sd_model", types.SimpleNamespace(load_pipeline=load_pipeline), raising=False)
+    monkeypatch.setattr(sd_model, "load_pipeline", load_pipeline)
     others = {name: getattr(sd_folder, name) for name in ("Found", "LORA_WEIGHTS", "TINY")}
     monkeypatch.setattr(sample_command, "sd_folder", types.SimpleNamespace(find=find, **others))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -148,6 +156,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(place, capsys, flags, prompts,
     assert talk[-1].startswith("fsynth: ") and says in talk[-1]
     left = sorted(path.name for path in place.path.iterdir())
     assert left == ["full", "probe", "prompts.txt"]
+    assert not place.loads
 
 
 @pytest.fixture
