@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsynth import outputs
+from fsynth import outputs, records
 from fsynth.errors import ModelError
 from fsynth.sd_folder import INDEX, LORA_WEIGHTS, RECORD, TINY, TINY_FOLDER, base_of
 
@@ -78,21 +76,8 @@ def _run_of(model: str) -> Path | None:
 
 
 def _records(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    import yaml
-
     if not (run / "result.json").is_file():
         raise ModelError(f"{run} is not a finished run (no result.json); finish it with --resume {run}")
-    settings = _record(run / "run.yaml", yaml.safe_load, yaml.YAMLError)
-    return settings, _record(run / "result.json", json.loads, ValueError)
-
-
-def _record(path: Path, parse: Callable[[str], Any], broken: type[Exception]) -> dict[str, Any]:
-    try:
-        values = parse(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, broken) as error:
-        reason = str(error).splitlines()[0]
-    else:
-        if isinstance(values, dict):
-            return values
-        reason = f"it holds a {type(values).__name__}, no settings" if values is not None else "it is empty"
-    raise ModelError(f"{path} cannot be read ({reason}); train again, or copy its model/ out and name that")
+    advice = "train again, or copy its model/ out and name that"
+    settings, result = (records.read(run / name, ModelError, advice) for name in ("run.yaml", "result.json"))
+    return settings, result

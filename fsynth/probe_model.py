@@ -8,13 +8,13 @@ its scores are comparable with one another and with nobody else's.
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from fsynth import records
 from fsynth.data.labels import LABELS, SLEEVES
 from fsynth.errors import ModelError
 from fsynth.outputs import make_folder, write_json
@@ -120,7 +120,7 @@ def _read_record(folder: Path) -> dict[str, Any]:
             raise ModelError(
                 f"no probe in {folder}: {name} is missing; train it with scripts/train_assets.py"
             )
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    record = records.read(folder / RECORD, ModelError, "train it again (scripts/train_assets.py)")
     if record.get("heads") != {name: list(names) for name, names in HEADS.items()}:
         raise ModelError(
             f"{folder / RECORD} was trained for other labels; train it again (scripts/train_assets.py)"

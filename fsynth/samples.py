@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import fsynth
+from fsynth import records
 from fsynth.errors import ConfigError, DataError
 from fsynth.keyed import seed_of
 from fsynth.outputs import write_json, write_text
@@ -146,11 +147,8 @@ def shared_record(folder: Path) -> dict[str, Any]:
     path = folder / SHARED
     if not path.is_file():
         return {}
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON ({error}); sample again") from None
-    if not isinstance(record, dict) or not record.keys() >= EVERY_RECORD:
+    record = records.read(path, DataError, "sample again")
+    if not record.keys() >= EVERY_RECORD:
         raise DataError(f"{path} needs {_listed(EVERY_RECORD)}; sample again")
     return record
 

@@ -6,14 +6,13 @@ A finished run's ``model/`` is either a whole pipeline in the layout of diffuser
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsynth import hub
+from fsynth import hub, records
 from fsynth.errors import ModelError
 from fsynth.outputs import make_folder, open_to_readers, write_json
 
@@ -49,7 +48,7 @@ class Found:
         Raises:
             ModelError: when it is missing or not JSON.
         """
-        return _read_json(self.pipeline / part / file)
+        return _read(self.pipeline / part / file)
 
 
 def find(model: str | Path) -> Found:
@@ -70,7 +69,7 @@ def find(model: str | Path) -> Found:
         raise ModelError(f"model {path} is a file, and single-file checkpoints are not read; {WAYS}")
     else:
         found = Found(str(model), _download(str(model)))
-    kind = _read_json(found.pipeline / INDEX).get("_class_name")
+    kind = _read(found.pipeline / INDEX).get("_class_name")
     if kind != KIND:
         raise ModelError(f"model {model} is a {kind}; only {KIND} (Stable Diffusion 1.x and 2.x) is trained")
     return found
@@ -114,7 +113,7 @@ def base_of(lora: Path) -> str:
     Raises:
         ModelError: when the file is missing, broken or names none.
     """
-    base = _read_json(lora / RECORD).get("base")
+    base = _read(lora / RECORD).get("base")
     if not isinstance(base, str):
         raise ModelError(f"model file {lora / RECORD} names no base model; name it, and {lora} with --lora")
     return base
@@ -149,16 +148,8 @@ def _cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"model file {path} cannot be read ({error.strerror}); {WAYS}") from None
-    except ValueError as error:
-        raise ModelError(f"model file {path} is not JSON ({error}); fetch the model again") from None
-    if not isinstance(values, dict):
-        raise ModelError(f"model file {path} holds a {type(values).__name__}, no settings; fetch it again")
-    return values
+def _read(path: Path) -> dict[str, Any]:
+    return records.read(path, ModelError, f"fetch the model again, or {WAYS}")
 
 
 # --------------------------------------------------------------------------------------------------
@@ -173,7 +164,7 @@ def save_pipeline(unet: UNet2DConditionModel, found: Found, folder: Path) -> Non
     """
     make_folder(folder)
     unet.save_pretrained(folder / TRAINED)
-    index = _read_json(found.pipeline / INDEX)
+    index = _read(found.pipeline / INDEX)
     for part in _parts(index):
         _copy_part(found.pipeline / part, folder / part)
     index |= dict.fromkeys(DROPPED, (None, None)) | {"requires_safety_checker": False}

@@ -67,11 +67,11 @@ def test_a_run_that_did_not_finish_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("file", "content", "reason"),
     [
-        ("result.json", "{", "Expecting property name"),
+        ("result.json", "{", "it is not JSON: Expecting property name"),
         ("result.json", "[]", "it holds a list, no settings"),
         ("run.yaml", "", "it is empty"),
         ("run.yaml", "[1]", "it holds a list, no settings"),
-        ("run.yaml", "{", "while parsing"),
+        ("run.yaml", "{", "it is not YAML: while parsing"),
     ],
 )
 def test_broken_records_are_named(tmp_path, file, content, reason):

@@ -6,16 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fsynth import records
 from fsynth.errors import DataError
 
+AGAIN = "run its command again"
 
-def json_of(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        return _mapping(json.loads(path.read_text(encoding="utf-8")), path)
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON ({error}); run its command again") from None
+
+def record_of(path: Path) -> dict[str, Any] | None:
+    """The names and values of a .json or .yaml file; None where there is none."""
+    return records.read(path, DataError, AGAIN) if path.is_file() else None
 
 
 def json_lines_of(path: Path) -> list[dict[str, Any]]:
@@ -28,22 +27,11 @@ def json_lines_of(path: Path) -> list[dict[str, Any]]:
             rows.append(_mapping(json.loads(line), path))
     except ValueError as error:
         if not (rows and len(rows) == len(lines) - 1 and not text.endswith("\n")):
-            raise DataError(f"{path} is not JSON lines ({error}); run its command again") from None
+            raise DataError(f"{path} is not JSON lines ({error}); {AGAIN}") from None
     return rows
-
-
-def yaml_of(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    import yaml
-
-    try:
-        return _mapping(yaml.safe_load(path.read_text(encoding="utf-8")), path)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not YAML ({str(error).splitlines()[0]}); run its command again") from None
 
 
 def _mapping(values: Any, path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
-        raise DataError(f"{path} holds a {type(values).__name__} in place of names; run its command again")
+        raise DataError(f"{path} holds a {type(values).__name__} in place of names; {AGAIN}")
     return values

@@ -34,7 +34,7 @@ DRAWN = (
 
 def labels(folder: Path, options: Options) -> Section | None:
     """How often every label occurs, and how far sentences and codes agree (`fsynth data-labels`)."""
-    record = files.json_of(folder / "agreement.json")
+    record = files.record_of(folder / "agreement.json")
     if record is None or not (folder / "labels.parquet").is_file():
         return None
     from pyarrow import parquet

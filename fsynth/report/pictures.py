@@ -68,7 +68,7 @@ def pictures(folder: Path, options: Options) -> Section | None:
 
 def scores(folder: Path, options: Options) -> Section | None:
     """Scores of generated pictures with all that they depend on (`fsynth score`)."""
-    record = files.json_of(folder / samples.SCORES) or {}
+    record = files.record_of(folder / samples.SCORES) or {}
     if "extractor" not in record:
         return None
     from fsynth.scoring import METRICS  # imports torch

@@ -39,7 +39,7 @@ PROTOCOLS = {
 
 def retrieval(folder: Path, options: Options) -> Section | None:
     """Retrieval scores of CLIP models side by side (`fsynth clip-finetune`, `fsynth clip-eval`)."""
-    record = files.json_of(folder / samples.SCORES)
+    record = files.record_of(folder / samples.SCORES)
     if record is None or "models" not in record or "bounds" not in record:
         return None
     models = {name: found["scores"] for name, found in record["models"].items()}

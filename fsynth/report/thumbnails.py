@@ -26,7 +26,7 @@ def training_pictures(folder: Path, options: Options) -> Section | None:
 
     Asks for no password: where none is at hand, or the data have moved, the section says so instead.
     """
-    settings = files.yaml_of(folder / "run.yaml") or {}
+    settings = files.record_of(folder / "run.yaml") or {}
     if not options.thumbnails or "n_images" not in settings:
         return None
     try:

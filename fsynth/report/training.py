@@ -60,7 +60,7 @@ def losses(folder: Path, options: Options) -> Section | None:
 
 def _verdict(folder: Path) -> str | None:
     """What the held-out rows can show (`fsynth.comparison.LossComparison`); None of an unfinished run."""
-    found = (files.json_of(folder / "result.json") or {}).get("validation")
+    found = (files.record_of(folder / "result.json") or {}).get("validation")
     return found["verdict"] if found else None
 
 
@@ -102,8 +102,8 @@ def unfinished(folder: Path) -> str | None:
 
 def settings(folder: Path, options: Options) -> Section | None:
     """What came out and what repeats it: result.json and run.yaml, or the settings of a samples folder."""
-    result = files.json_of(folder / "result.json") or {}
-    chosen = files.yaml_of(folder / "run.yaml") or samples.shared_record(folder)
+    result = files.record_of(folder / "result.json") or {}
+    chosen = files.record_of(folder / "run.yaml") or samples.shared_record(folder)
     plain = {name: value for name, value in result.items() if not isinstance(value, (dict, list))}
     lists = {"result": plain, "settings": chosen}
     blocks = [Settings(title, tuple(_flat(values))) for title, values in lists.items() if values]

@@ -55,8 +55,8 @@ def test_pictures_from_elsewhere_are_taken_as_photographs_unless_told(judges, tm
 @pytest.mark.parametrize(
     ("file", "content", "says"),
     [
-        ("sampling.json", "{", "sampling.json is not JSON"),
-        ("sampling.json", "[]", "sampling.json needs drawn, guidance_scale, model, steps; sample again"),
+        ("sampling.json", "{", "sampling.json cannot be read (it is not JSON"),
+        ("sampling.json", "{}", "sampling.json needs drawn, guidance_scale, model, steps; sample again"),
         ("samples.jsonl", '{"a": 1}', "samples.jsonl: each line needs file_name, seed, text; sample again"),
     ],
 )
