@@ -61,3 +61,12 @@ def test_a_probe_of_other_labels_is_refused(probe, tmp_path):
 def test_a_missing_probe_names_the_file_and_the_script(tmp_path):
     with pytest.raises(ModelError, match=r"probe\.json is missing; train it with scripts/train_assets\.py"):
         probe_model.load_probe(tmp_path)
+
+
+def test_a_broken_record_is_one_line(tmp_path):
+    probe_model.save_probe(probe_model.Probe(), tmp_path, {"version": "0"})
+    (tmp_path / "probe.json").write_text("{")
+    with pytest.raises(
+        ModelError, match=r"probe\.json cannot be read \(it is not JSON: .*\); train it again"
+    ):
+        probe_model.load_probe(tmp_path)
