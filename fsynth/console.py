@@ -23,6 +23,12 @@ def say(text: str = "") -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def counted(number: int, thing: str) -> str:
+    """``1 step``, ``2,000 steps``, ``no steps``."""
+    amount = f"{number:,}" if number else "no"
+    return f"{amount} {thing}" if number == 1 else f"{amount} {thing}s"
+
+
 def close_bars() -> None:
     """End the lines of progress bars that an error left open, so that the next line is one of its own."""
     if "tqdm" in sys.modules:

@@ -99,7 +99,7 @@ def lines(record: dict[str, Any]) -> list[str]:
     if not record:
         return []
     by = record["extractor"]
-    judge = f"{by['name']} ({by['version']}, {by['logits']}, weights {by['sha256'][:8]})"
+    judge = f"{by['name']} (version {by['version']}, {by['logits']}, weights {by['sha256'][:8]})"
     found = []
     for name in (name for name in METRICS if name in record):
         found.append(f"{METRICS[name]} {record[name]['text']} by {judge}")

@@ -16,7 +16,7 @@ from fsynth import clip_model, contrastive, gallery, outputs, retrieval
 from fsynth.clip_model import ClipModel
 from fsynth.comparison import Comparison, compare
 from fsynth.config import ClipFinetuneConfig
-from fsynth.console import say
+from fsynth.console import counted, say
 from fsynth.data.sources import Source, open_source
 from fsynth.errors import FsynthError, ModelError
 from fsynth.gallery import Gallery, Scores
@@ -44,6 +44,7 @@ class ClipFinetuneResult:
     folder: Path
     model: str
     synthetic: bool
+    drawn: bool
     processes: int
     pairs: int
     steps: int
@@ -119,6 +120,7 @@ def _finetune(
         folder=run.folder,
         model=model.source,
         synthetic=source.synthetic,
+        drawn=source.drawn,
         processes=run.world,
         pairs=len(pairs),
         steps=run.steps,
@@ -142,7 +144,8 @@ def _learn(config: ClipFinetuneConfig, pairs: contrastive.Pairs, network: torch.
     warmup = math.ceil(settings.warmup * steps)
     say(
         f"steps: {steps} of {config.batch_size} pairs over all processes; learning rate {config.lr:.1e}, "
-        f"{warmup} steps of warm-up, then a cosine to 0; precision {run.accelerator.mixed_precision}"
+        f"then a cosine to 0, after {counted(warmup, 'step')} of warm-up; "
+        f"precision {run.accelerator.mixed_precision}"
     )
     schedule = contrastive.make_schedule(optimizer, steps, warmup)
     still = contrastive.batch_norms(network)

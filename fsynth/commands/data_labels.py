@@ -56,7 +56,7 @@ def main(config: DataLabelsConfig) -> DataLabelsResult:
         table = _table(rows, said, _split_names(where, len(rows)))
         agreement = {column: _agreement(table, column) for column in LABELS}
         _write(staging, table, agreement, drawn or drawn_archive.is_drawn(where.root))
-        title = f"FashionSynthesis labels, {len(rows):,} {'drawn ' if drawn else ''}rows"
+        title = f"What {len(rows):,} {'drawn ' if drawn else ''}sentences say"
         plots.label_bars(_panels(table), len(rows), title).savefig(staging / "labels.png")
     for line in _lines(agreement, len(rows)):
         say(line)
@@ -141,10 +141,10 @@ def _write(folder: Path, table: pa.Table, agreement: dict[str, dict[str, float]]
 
 
 def _panels(table: pa.Table) -> dict[str, Counter[str]]:
-    """Rows of every label, by the codes, and of every term, by the sentences."""
+    """Rows of every label and term, as the sentences say them."""
 
     def counts(column: str) -> Counter[str]:
-        return Counter(table[column].to_pylist())
+        return Counter(table[f"said_{column}"].to_pylist())
 
     return {
         "Category": counts("category"),

@@ -16,7 +16,7 @@ import torch
 from fsynth import lineage, outputs, sd_folder, sd_model
 from fsynth.comparison import LossComparison, compare_losses
 from fsynth.config import SDTrainConfig
-from fsynth.console import say
+from fsynth.console import counted, say
 from fsynth.data.sources import Source, open_source
 from fsynth.errors import ConfigError, FsynthError, ModelError
 from fsynth.keyed import seed_of
@@ -110,7 +110,8 @@ def _train(
         run.descend(total, unet, optimizer, schedule, clip=config.optimizer.max_grad_norm)
         if run.ends_epoch:
             epoch_loss = run.epoch_loss()
-            _evaluate(run, held_out, epoch=run.epoch + 1, epoch_loss=epoch_loss)
+            held_out_loss = _evaluate(run, held_out, epoch=run.epoch + 1, epoch_loss=epoch_loss)
+            say(f"epoch {run.epoch + 1} of {config.epochs}: loss {epoch_loss:.4f}{held_out_loss}")
 
     if weights_signature(pipeline.unet) == start:
         raise FsynthError(f"the weights did not change in {run.steps} steps; --lr {config.lr:g} does nothing")
@@ -134,12 +135,15 @@ def _train(
     )
 
 
-def _evaluate(run: Run, held_out: HeldOut | None, **values: float) -> None:
+def _evaluate(run: Run, held_out: HeldOut | None, **values: float) -> str:
+    """Log them with the held-out losses; returns what to say of these."""
     if held_out is None:
         run.log(**values)
-        return
+        return ""
     losses = held_out.losses(run.accelerator)
-    run.log(**values, validation_loss=sum(losses) / len(losses), validation_losses=losses)
+    loss = sum(losses) / len(losses)
+    run.log(**values, validation_loss=loss, validation_losses=losses)
+    return f", validation loss {loss:.5f}"
 
 
 def _draw(
@@ -281,7 +285,7 @@ def _optimizer(
         warmup = min(MOST_WARMUP, steps // 10)
     say(
         f"steps: {steps} (epochs {config.epochs} x {per_epoch}); {config.batch_size} pictures a step over "
-        f"all processes; learning rate {config.lr:g}, constant after {warmup} steps of warm-up"
+        f"all processes; learning rate {config.lr:g}, constant after {counted(warmup, 'step')} of warm-up"
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / (warmup + 1)))
     return optimizer, schedule

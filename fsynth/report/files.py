@@ -17,6 +17,12 @@ def record_of(path: Path) -> dict[str, Any] | None:
     return records.read(path, DataError, AGAIN) if path.is_file() else None
 
 
+def drawn_of(folder: Path) -> bool:
+    """Whether a command's folder says that it is about drawn data."""
+    records = (json_of(folder / name) for name in ("result.json", "sampling.json", "agreement.json"))
+    return any(record is not None and record.get("drawn") for record in records)
+
+
 def json_lines_of(path: Path) -> list[dict[str, Any]]:
     """The rows of a JSON lines file, without a torn last one: its writer was stopped meanwhile."""
     rows: list[dict[str, Any]] = []

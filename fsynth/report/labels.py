@@ -42,11 +42,11 @@ def labels(folder: Path, options: Options) -> Section | None:
     table = parquet.read_table(folder / "labels.parquet")
     rows, columns = table.num_rows, record["columns"]
     counts = {
-        title: Counter(table[column].to_pylist())
+        title: Counter(table[f"said_{column}"].to_pylist())
         for title, column in (("Category", "category"), ("Colour", "color"))
     }
     counts["Said besides"] = Counter(table["terms"].combine_chunks().flatten().to_pylist())
-    counts |= {title: Counter(table[title.lower()].to_pylist()) for title in ("Sleeve", "Gender")}
+    counts |= {title: Counter(table[f"said_{title.lower()}"].to_pylist()) for title in ("Sleeve", "Gender")}
     drawn = record.get("drawn", False)
     return Section(
         "Labels from sentences",

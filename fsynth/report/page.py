@@ -15,6 +15,7 @@ from typing import Any
 import fsynth
 from fsynth.errors import DataError, OutputError
 from fsynth.outputs import make_folder, write_text
+from fsynth.report import files
 from fsynth.report.blocks import Options, Section
 from fsynth.report.sections import SECTIONS
 from fsynth.report.training import unfinished
@@ -65,10 +66,17 @@ def build(
         notices=list(dict.fromkeys(one.notice for part in parts for one in part.sections if one.notice)),
         unfinished=[text for part in parts if (text := unfinished(part.folder))],
         where=folder.as_posix(),
+        data=_data(parts),
         made=datetime.date.today(),
         version=fsynth.__version__,
     )
     return _write(output or folder / NAME, page)
+
+
+def _data(parts: Sequence[Part]) -> str:
+    """What nobody may take for results on the benchmark."""
+    drawn = [files.drawn_of(part.folder) for part in parts]
+    return "drawn data" if all(drawn) else "partly drawn data" if any(drawn) else ""
 
 
 def _write(path: Path, page: str) -> Path:

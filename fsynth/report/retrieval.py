@@ -54,8 +54,10 @@ def retrieval(folder: Path, options: Options) -> Section | None:
 
 
 def _verdict(found: Mapping[str, Any]) -> Words:
-    text = re.sub(r"-(?=\d)", "−", found["text"].replace("->", "→"))
-    return Words(f"{text[0].upper()}{text[1:]}.", warning=found["verdict"] != "better")
+    text = re.sub(r"(?<= )-(?=\d)", "−", found["text"].replace("->", "→"))
+    if found["model"] == "after":  # not a name of somebody's
+        text = f"{text[0].upper()}{text[1:]}"
+    return Words(f"{text}.", warning=found["verdict"] != "better")
 
 
 def _retrieval_table(protocol: str, models: Mapping[str, Any], bounds: Mapping[str, Any]) -> Table:
@@ -82,9 +84,10 @@ def _retrieval_rows(found: Sequence[Mapping[str, float]], limits: Mapping[str, f
 def _retrieval_facts(models: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[Fact, ...]:
     if "before" in models and record.get("comparisons"):
         return (_change(record["comparisons"][0], record["bounds"]["group"]),)
-    best = max(scores["group"]["text_to_image"]["recall@10"] for scores in models.values())
+    found = {name: scores["group"]["text_to_image"]["recall@10"] for name, scores in models.items()}
+    name, best = max(found.items(), key=lambda item: item[1])
     chance = record["bounds"]["group"]["text_to_image"]["chance@10"]
-    note = f"recall@10, sentence → picture, N {record['n_samples']:,}, chance {percent(chance)}"
+    note = f"{name}: recall@10, sentence → picture, N {record['n_samples']:,}, chance {percent(chance)}"
     return (Fact("A right picture in the first ten", f"{100 * best:.0f}{NARROW}%", note),)
 
 

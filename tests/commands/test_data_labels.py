@@ -64,6 +64,12 @@ def test_the_table_has_a_line_a_row(result):
     assert table["agrees"].to_pylist() == [True, True, True, False, False]
 
 
+def test_the_bars_show_what_sentences_say(result):
+    panels = data_labels._panels(parquet.read_table(result.table))
+    assert panels["Category"] == {"blouse": 1, "tee": 1, "dress": 1, "hoodie": 1, "unknown": 1}
+    assert panels["Gender"] == {"female": 3, "male": 2} and panels["Sleeve"]["unknown"] == 1
+
+
 def test_csv_and_parquet_hold_the_same(result):
     with open(result.folder / "labels.csv", newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))

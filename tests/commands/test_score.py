@@ -39,7 +39,9 @@ def test_a_samples_folder_is_scored_by_the_judge_its_record_asks_for(judges, fol
         "judge: fsynth-probe, our small network for drawn garments: the model goes back to the shipped"
         in talk
     )
-    assert "not a score" in talk and "3 splits, seed 1" in talk and "fsynth-probe (3, 19 garment" in talk
+    assert (
+        "not a score" in talk and "3 splits, seed 1" in talk and "fsynth-probe (version 3, 19 garment" in talk
+    )
     record = json.loads((folder / "scores.json").read_text())
     assert record["is"]["splits"] == 3 and record["pictures"] == 12
 

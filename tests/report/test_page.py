@@ -154,6 +154,16 @@ def test_the_verdict_on_a_model_stands_at_the_head_and_above_the_table(tmp_path)
     assert "A right picture in the first ten" in Page(report.build(folder)).words
 
 
+def test_a_page_about_drawn_data_says_so_at_its_head(tmp_path):
+    run = folders.write_sd_run(tmp_path / "runs" / "one", data="gone")
+    assert "drawn data" not in Page(report.build(run)).words
+    result = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps(result | {"drawn": True}))
+    assert "drawn data ·" in Page(report.build(run)).words
+    folders.write_sd_run(tmp_path / "runs" / "two", data="gone")
+    assert "partly drawn data ·" in Page(report.build(tmp_path / "runs")).words
+
+
 def test_full_agreement_is_no_headline_where_sentences_are_drawn(runs):
     record = json.loads((runs / "labels" / "agreement.json").read_text())
     assert record["drawn"] is False
