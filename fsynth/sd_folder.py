@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsynth import hub, records
 from fsynth.errors import ModelError
-from fsynth.outputs import make_folder, open_to_readers, write_json
+from fsynth.outputs import make_folder, open_to_readers, put_in_place, write_json
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -154,6 +154,23 @@ def _read(path: Path) -> dict[str, Any]:
 
 # --------------------------------------------------------------------------------------------------
 # writing
+
+
+def save_trained(unet: UNet2DConditionModel, found: Found, folder: Path) -> None:
+    """Write what was trained of a found model, complete or absent: its adapters if it has any, else a
+    pipeline. A folder of that name is replaced."""
+    staging = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        if hasattr(unet, "peft_config"):
+            save_lora(unet, found.name, staging)
+        else:
+            save_pipeline(unet, found, staging)
+    except BaseException:  # a full disk, say: gigabytes that are of no use
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped just before it was finished
+    put_in_place(staging, folder)
 
 
 def save_pipeline(unet: UNet2DConditionModel, found: Found, folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fsynth import lineage, outputs, sd_folder, sd_model
+from fsynth import lineage, sd_folder, sd_model
 from fsynth.comparison import LossComparison, compare_losses
 from fsynth.config import SDTrainConfig
 from fsynth.console import counted, say
@@ -116,7 +115,7 @@ def _train(
     if weights_signature(pipeline.unet) == start:
         raise FsynthError(f"the weights did not change in {run.steps} steps; --lr {config.lr:g} does nothing")
     if run.is_main:
-        _save(run.folder, pipeline.unet, found)
+        sd_folder.save_trained(pipeline.unet, found, run.folder / "model")
     _draw_after(config, source, run, pipeline, prompts)  # in the same autocast as before
     trained = run.unwrap(unet)
     return SDTrainResult(
@@ -356,23 +355,6 @@ def _at_once(config: SDTrainConfig, run: Run) -> int:
 
 # --------------------------------------------------------------------------------------------------
 # after the last step
-
-
-def _save(run_folder: Path, unet: UNet2DConditionModel, found: Found) -> None:
-    """Write RUN/model whole."""
-    staging, final = run_folder / ".model.part", run_folder / "model"
-    shutil.rmtree(staging, ignore_errors=True)
-    is_lora = hasattr(unet, "peft_config")
-    try:
-        if is_lora:
-            sd_folder.save_lora(unet, found.name, staging)
-        else:
-            sd_folder.save_pipeline(unet, found, staging)
-    except BaseException:  # a full disk, say: gigabytes that are of no use
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
-    shutil.rmtree(final, ignore_errors=True)  # of a run that was stopped just before it was finished
-    outputs.put_in_place(staging, final)
 
 
 def _check_saved(run_folder: Path, unet: UNet2DConditionModel) -> float:
