@@ -19,8 +19,8 @@ def record_of(path: Path) -> dict[str, Any] | None:
 
 def drawn_of(folder: Path) -> bool:
     """Whether a command's folder says that it is about drawn data."""
-    records = (json_of(folder / name) for name in ("result.json", "sampling.json", "agreement.json"))
-    return any(record is not None and record.get("drawn") for record in records)
+    found = (record_of(folder / name) for name in ("result.json", "sampling.json", "agreement.json"))
+    return any(record is not None and record.get("drawn") for record in found)
 
 
 def json_lines_of(path: Path) -> list[dict[str, Any]]:
