@@ -185,7 +185,7 @@ def _splits(
     from datasets.table import InMemoryTable
 
     picture_files.register()
-    features = _features(with_pictures=paths is not None)
+    features = columns_of(with_pictures=paths is not None)
     table = _table(rows, paths, features)
 
     def part(name: str, indices: np.ndarray) -> datasets.Dataset:
@@ -198,7 +198,8 @@ def _splits(
     return datasets.DatasetDict(train=part("train", splits.train), test=part("test", splits.test))
 
 
-def _features(with_pictures: bool) -> datasets.Features:
+def columns_of(with_pictures: bool) -> datasets.Features:
+    """The columns of the module text, with or without the pictures."""
     from datasets import ClassLabel, Features, Image, Value
 
     columns = {"image": Image(mode="RGB")} if with_pictures else {}
