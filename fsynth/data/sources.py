@@ -165,10 +165,7 @@ def open_source(
         PasswordError: when a password is needed and missing or wrong.
     """
     given = data_root(root)
-    folder = (given or _drawn()).expanduser()
-    if given is None:
-        password, password_file = None, folder / PASSWORD_NAME
-    ask = functools.partial(_password_of, password, password_file, prompt)
+    folder, ask = locate(root, password_file, password, prompt)
     benchmark = functools.partial(_benchmark, folder, image_source, memory_limit, ask)
     opened = _open(folder, image_column, text_column, benchmark)
     divided = splits.split(opened.names(), opened.official, split_by, val_fraction, split_seed)
@@ -184,6 +181,17 @@ def open_source(
         rows=divided.describe(),
         fingerprint=divided.fingerprint(),
     )
+
+
+def locate(
+    root: Path | None, password_file: Path | None, password: bytes | None = None, prompt: bool = True
+) -> tuple[Path, fashion_synthesis.Ask]:
+    """What `open_source` opens, and what finds the passwords of its archives."""
+    given = data_root(root)
+    if given is not None:
+        return given.expanduser(), functools.partial(_password_of, password, password_file, prompt)
+    drawn = _drawn()
+    return drawn, functools.partial(_password_of, None, drawn / PASSWORD_NAME, prompt)
 
 
 def load_dataset(
