@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import datasets
 
 ZIP, HDF5, TAR = "fsynth-zip", "fsynth-hdf5", "fsynth-tar"
+LARGEST = 2**28
+"""Bytes of a member that is read as a picture: a larger one is no picture but a decompression bomb."""
 
 _archives: dict[str, Archive] = {}
 _states: dict[str, tuple[int, ...]] = {}  # size, time and inode of the archives when they were opened
@@ -80,6 +82,11 @@ class ZipPictures(fsspec.AbstractFileSystem):
     def _open(self, path: str, mode: str = "rb", **_: Any) -> io.BytesIO:
         file, member = _parts(path, mode)
         archive = _archives.get(file) or open_archive(Path(file))
+        if archive.size(member) > LARGEST:
+            raise DataError(
+                f"{member} in {file} would have {archive.size(member):,} bytes, more than any picture; "
+                "it is a decompression bomb: get the archive again"
+            )
         content = archive.read(member)
         check_picture(content, f"{member} in {file}")
         return io.BytesIO(content)
