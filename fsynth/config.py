@@ -145,6 +145,14 @@ class DataMakeConfig(OutputSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataCheckConfig(DataSettings):
+    """Say what a data set holds and what is wrong with it; exits with 1 where there is a fault."""
+
+    quick: bool = setting(False, "read a sample of 64 pictures instead of all", "Data")
+    workers: int = setting(0, "processes that read pictures; 0 reads in this one", "Hardware", least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataLabelsConfig(OutputSettings):
     """Read labels and terms off the captions, compare them with the benchmark's codes, plot them."""
 
