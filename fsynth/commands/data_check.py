@@ -11,7 +11,7 @@ from fsynth.config import DataCheckConfig
 from fsynth.console import say
 from fsynth.data import checks, fashion_synthesis, inspection, layout, sources
 from fsynth.data.checks import Finding
-from fsynth.errors import DataError
+from fsynth.errors import ConfigError, DataError
 
 LEVELS = ("error", "warning", "note")
 
@@ -29,7 +29,11 @@ class DataCheckResult:
 
 
 def main(config: DataCheckConfig) -> DataCheckResult:
-    """Check the data and print what was found; faults do not raise, they stand in the result."""
+    """Check the data and print what was found; faults do not raise, they stand in the result.
+
+    Raises:
+        ConfigError: a column that is not there, a division that the rows do not allow.
+    """
     root, ask = sources.locate(config.data, config.password_file)
     drawn = sources.data_root(config.data) is None
     say(f"data: {root}" + " (drawn; point --data at a FashionSynthesis folder for the real thing)" * drawn)
@@ -43,9 +47,17 @@ def main(config: DataCheckConfig) -> DataCheckResult:
 
 def _inspect(root: Path, ask: fashion_synthesis.Ask, config: DataCheckConfig) -> inspection.Report:
     try:
+        if not sources.is_benchmark(root):
+            source = sources.open_source(**config.source())
+            return inspection.inspect_source(source, config.quick, config.workers)
         where = layout.find(root)
     except DataError as error:
         return inspection.Report([checks.fault("layout", error)], ["layout"])
+    if config.split_by != "official" or config.val_fraction:
+        raise ConfigError(
+            "--split-by and --val-fraction divide whole data; data-check looks at the split that FashionSynthesis"
+            " itself brings: leave both out"
+        )
     limit = int(config.memory_limit * fashion_synthesis.GIB)
     return inspection.inspect(where, config.image_source, limit, ask, config.quick, config.workers)
 

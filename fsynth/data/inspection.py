@@ -25,11 +25,13 @@ from fsynth.errors import DataError, PasswordError
 
 if TYPE_CHECKING:
     import datasets
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from fsynth.data.archive import Archive
     from fsynth.data.fashion_synthesis import Ask
     from fsynth.data.layout import Layout
+    from fsynth.data.sources import Source
 
 SAMPLE = 64
 """Pictures that a quick check reads."""
@@ -126,6 +128,24 @@ def inspect(
         _check_pictures(chosen, rows, quick, workers, report)
     if zipped and hdf5:
         _compare(zipped, hdf5, rows.name, SAMPLE if quick else COMPARED, report)
+    return report
+
+
+def inspect_source(source: Source, quick: bool = False, workers: int = 0) -> Report:
+    """Check opened data of any other kind: sentences, names, pictures, and how they are divided."""
+    import datasets
+
+    report = Report()
+    report.add("layout", found=[Finding("note", "layout", 1, source.describe.removeprefix("data: "))])
+    parts = [part for part in (source.train, source.validation, source.test) if part]
+    whole = datasets.concatenate_datasets([part.select_columns(["image", "row"]) for part in parts])
+    columns = {name: [value for part in parts for value in part[name][:]] for name in ("row", "text", "name")}
+    order = np.argsort(columns["row"])
+    text, name = ([columns[column][place] for place in order] for column in ("text", "name"))
+    rows = _Rows(text, name, train=source.train["row"][:], test=source.test["row"][:])
+    _check_rows(rows, report)
+    chosen = _spread(order.tolist(), SAMPLE) if quick else order.tolist()
+    _check_scanned(scan.scan(whole.select(chosen), workers), len(whole), rows, report)
     return report
 
 
@@ -334,13 +354,17 @@ def _hdf5_pictures(pictures: HDF5Pictures, rows: int) -> _Pictures:
 
 def _check_pictures(source: _Pictures, rows: _Rows, quick: bool, workers: int, report: Report) -> None:
     chosen = _spread(source.rows, SAMPLE) if quick else source.rows
-    scanned = scan.scan(source.at(chosen), workers)
+    _check_scanned(scan.scan(source.at(chosen), workers), len(source.rows), rows, report)
+
+
+def _check_scanned(scanned: pa.Table, there: int, rows: _Rows, report: Report) -> None:
+    """What was read of the pictures that are there; duplicates only where that is all."""
     report.add("unreadable", found=checks.unreadable(scanned, rows.name))
     report.add("sizes", found=checks.sizes(scanned))
-    if len(chosen) < len(source.rows):
-        text = f"{len(chosen):,} of {len(source.rows):,} pictures were read"
+    if scanned.num_rows < there:
+        text = f"{scanned.num_rows:,} of {there:,} pictures were read"
         advice = "leave --quick out to read all and to find duplicates"
-        report.add(found=[Finding("note", "sample", len(chosen), text, advice)])
+        report.add(found=[Finding("note", "sample", scanned.num_rows, text, advice)])
         return
     report.add("exact-duplicates", "near-duplicates", "exact-duplicates-across-splits")
     report.add("near-duplicates-across-splits")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsynth.data import attributes, fashion_synthesis, picture_files
-from fsynth.data.labels import LABELS
+from fsynth.data.labels import LABELS, UNSAID
 from fsynth.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 TEXT = "text"
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-UNSAID = {"sleeve": "not stated", "color": "multicolor"}
 SPLIT_WORDS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),

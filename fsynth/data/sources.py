@@ -194,6 +194,15 @@ def locate(
     return drawn, functools.partial(_password_of, None, drawn / PASSWORD_NAME, prompt)
 
 
+def is_benchmark(root: Path) -> bool:
+    """Whether `open_source` would read this as FashionSynthesis."""
+    return (
+        root.is_dir()
+        and not image_folder.find(root)
+        and layout.ANNOTATION in layout.find_files(root, (layout.ANNOTATION,))
+    )
+
+
 def load_dataset(
     root: str | os.PathLike[str] | None = None,
     split: str | None = None,

@@ -15,6 +15,7 @@ from fsynth.commands import data_check
 from fsynth.config import DataCheckConfig
 from fsynth.data import zip_writer
 from fsynth.data.labels import LABELS
+from fsynth.errors import ConfigError
 from tests.data import make_fixture
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -315,6 +316,29 @@ def test_no_password_is_a_finding(no_password, tmp_path):
     folder = Parts().write(tmp_path)
     result = data_check.main(DataCheckConfig(data=folder))
     assert "password" in _errors(result)
+
+
+def test_an_image_folder_is_checked_too(no_password, tmp_path):
+    """Also one with rows that are not divided, of which one picture is broken and one stands twice."""
+    lines = []
+    for row in range(30):
+        (tmp_path / f"{row}.jpg").write_bytes(b"no picture" if row == 3 else _file(4 if row == 5 else row))
+        lines.append(json.dumps({"file_name": f"{row}.jpg", "text": f"the lady wore dress number {row}."}))
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
+    result = data_check.main(DataCheckConfig(data=tmp_path))
+    examples = {finding.check: finding.examples for finding in result.findings}
+    assert _errors(result) >= {"unreadable", "exact-duplicates"}
+    assert examples["unreadable"][0].startswith("row 4 3.jpg: ")
+    assert examples["exact-duplicates"] == ("row 5 4.jpg = row 6 5.jpg",)
+
+
+def test_another_division_is_refused(whole):
+    with pytest.raises(ConfigError, match="--split-by"):
+        _check(whole, split_by="garment")
+
+
+def test_nothing_to_check_is_a_finding(no_password, tmp_path):
+    assert _errors(data_check.main(DataCheckConfig(data=tmp_path / "absent"))) == {"layout"}
 
 
 @pytest.mark.skipif(not (SHARED / "fashion-synthesis-annotations").is_dir(), reason="no real annotation here")
