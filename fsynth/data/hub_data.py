@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from fsynth import hub
 from fsynth.data.rows import SPLIT_WORDS, Opened, from_columns
 from fsynth.errors import DataError, reason
 
@@ -25,7 +26,8 @@ def open_name(name: str, image_column: str | None, text_column: str | None) -> O
     import datasets
 
     try:
-        found = datasets.load_dataset(name)
+        with hub.without_waiting():
+            found = datasets.load_dataset(name)
     except Exception as error:  # of the network, the hub and each of its formats
         raise DataError(
             f"there is no folder {name}, and the hub's data set of that name cannot be had "

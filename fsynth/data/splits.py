@@ -84,10 +84,10 @@ def split(
             train, validation = _draw(train, count, seed, VALIDATION)
         else:
             validation = train[:count]  # its size is what counts
-        how.append(f"{val_fraction:.3g} of the training rows validate, seed {seed}")
+        how.append(f"{val_fraction:.3g} of the training rows set aside, seed {seed}")
     if by == "garment":
         train, validation, test = _by_garment(names, len(validation), len(test), seed)
-        how.insert(0, f"whole garments, near the sizes of the rest, seed {seed}")
+        how = [f"whole garments, seed {seed}, in nearly these sizes: {how[0]}", *how[1:]]
     return Splits(train, validation, test, names, "; ".join(how))
 
 
@@ -98,9 +98,9 @@ def _official(
         np.sort(np.asarray(official.get(name, ()), dtype=np.int64)) for name in (TRAIN, VALIDATION, TEST)
     )
     if len(test):
-        return train, validation, test, ["as the data bring them"]
+        return train, validation, test, ["the official split"]
     if len(validation):
-        return train, test, validation, ["as the data bring them; their validation rows test"]
+        return train, test, validation, ["the official split; its validation rows test"]
     if rows < 2:
         raise DataError(f"{rows} row cannot be divided into training and test rows; add pictures")
     train, test = _draw(np.arange(rows), max(1, round(HELD_OUT * rows)), seed, TEST)

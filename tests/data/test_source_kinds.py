@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fsynth import hub
 from fsynth.data import labels, sources
 from fsynth.errors import ConfigError, DataError
 from tests.data import make_fixture
@@ -25,6 +26,7 @@ def _own_cache(monkeypatch, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
     monkeypatch.delenv("FSYNTH_DATA", raising=False)
+    monkeypatch.setattr(hub, "reachable", lambda: False)
 
 
 def _rows(source) -> list[dict]:
