@@ -55,8 +55,8 @@ def _inspect(root: Path, ask: fashion_synthesis.Ask, config: DataCheckConfig) ->
         return inspection.Report([checks.fault("layout", error)], ["layout"])
     if config.split_by != "official" or config.val_fraction:
         raise ConfigError(
-            "--split-by and --val-fraction divide whole data; data-check looks at the split that FashionSynthesis"
-            " itself brings: leave both out"
+            "--split-by and --val-fraction divide the rows anew; data-check looks at the split that"
+            " FashionSynthesis itself brings: leave both out"
         )
     limit = int(config.memory_limit * fashion_synthesis.GIB)
     return inspection.inspect(where, config.image_source, limit, ask, config.quick, config.workers)

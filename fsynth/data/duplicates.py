@@ -65,9 +65,10 @@ def near_groups(scanned: pa.Table, distance: int = NEAR) -> list[list[int]]:
     readable = _readable(scanned)
     if readable.num_rows < 2:
         return []
-    which = _same(readable["sha256"].to_pylist())
+    hashes, colors = (_matrix(readable[name].to_pylist()) for name in ("phash", "colors"))
+    which = _same([row.tobytes() for row in np.concatenate([hashes, colors], axis=1)])
     _, firsts = np.unique(which, return_index=True)
-    hashes, colors = (_matrix(readable[name].to_pylist())[firsts] for name in ("phash", "colors"))
+    hashes, colors = hashes[firsts], colors[firsts]
     pairs = near_pairs(hashes, distance)
     apart = np.abs(colors[pairs[:, 0]].astype(np.int16) - colors[pairs[:, 1]]).mean(axis=1)
     linked = _components(len(firsts), pairs[apart <= NEAR_COLOR])

@@ -59,7 +59,7 @@ class Parts:
         self.splits = make_fixture.split_variables(ROWS)
         self.members = {name: _file(row) for row, name in enumerate(self.name)}
         self.hdf5 = np.stack([_picture(row) for row in range(ROWS)])
-        self.password = make_fixture.PASSWORD
+        self.password, self.compress = make_fixture.PASSWORD, False
 
     def write(self, root: Path) -> Path:
         import h5py
@@ -70,7 +70,9 @@ class Parts:
         strings = {"engJ": make_fixture.cells(self.text), "nameList": make_fixture.cells(self.name)}
         make_fixture.save_mat(root / "language_original.mat", {**numbers, **strings})
         make_fixture.save_mat(root / "ind.mat", self.splits)
-        zip_writer.write_encrypted_zip(root / "img.zip", self.members.items(), make_fixture.PASSWORD)
+        zip_writer.write_encrypted_zip(
+            root / "img.zip", self.members.items(), make_fixture.PASSWORD, compress=self.compress
+        )
         stored = self.hdf5.astype(np.float32).transpose(0, 3, 2, 1) / 255
         with h5py.File(root / "G2.h5", "w") as file:
             file["ih"], file["ih_mean"] = stored - stored.mean(axis=0), stored.mean(axis=0)
@@ -174,6 +176,11 @@ def _bomb(parts: Parts) -> None:
     parts.members[_name(7)] = content.getvalue()
 
 
+def _inflating_member(parts: Parts) -> None:
+    """16 MiB in 16 kB."""
+    parts.members["img/large.bmp"], parts.compress = bytes(2**24 + 1), True
+
+
 def _empty_sentence(parts: Parts) -> None:
     parts.text[4] = " "
 
@@ -197,6 +204,7 @@ FAULTS: dict[Callable[[Parts], None], str] = {
     _repeated_name: "names",
     _climbing_name: "zip-slip",
     _bomb: "unreadable",
+    _inflating_member: "decompression-bombs",
     _empty_sentence: "captions",
 }
 
