@@ -59,10 +59,11 @@ class Report:
         self.add(check)
         try:
             yield
+        except PasswordError as error:
+            self.run.remove(check)  # nothing is known of it
+            self.findings.append(checks.fault("password", error))
         except DataError as error:
-            self.findings.append(
-                checks.fault("password" if isinstance(error, PasswordError) else check, error)
-            )
+            self.findings.append(checks.fault(check, error))
 
     @property
     def passed(self) -> tuple[str, ...]:

@@ -323,7 +323,7 @@ def test_pictures_cut_short_are_a_finding(no_password, tmp_path, cut, check):
 def test_no_password_is_a_finding(no_password, tmp_path):
     folder = Parts().write(tmp_path)
     result = data_check.main(DataCheckConfig(data=folder))
-    assert "password" in _errors(result)
+    assert "password" in _errors(result) and "probe" not in result.passed
 
 
 def test_an_image_folder_is_checked_too(no_password, tmp_path):
