@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "demo": (configs.DemoConfig, "Start here"),
     "doctor": (configs.DoctorConfig, "Start here"),
     "data-make": (configs.DataMakeConfig, "Data"),
+    "data-check": (configs.DataCheckConfig, "Data"),
     "data-labels": (configs.DataLabelsConfig, "Data"),
     "sd-train": (configs.SDTrainConfig, "Train"),
     "clip-finetune": (configs.ClipFinetuneConfig, "Train"),
@@ -245,6 +246,8 @@ def _run_command(name: str, config: Any, as_json: bool) -> None:
         print(json.dumps(dataclasses.asdict(result), default=str))
     elif getattr(result, "folder", None) is not None:
         print(result.folder)
+    if failure := getattr(result, "failure", ""):  # shown whole first; then the exit code says so, too
+        raise FsynthError(failure)
 
 
 def _alone_in_first_process(name: str) -> bool:

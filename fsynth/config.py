@@ -5,9 +5,10 @@ How a config is loaded, dumped and checked stands in `fsynth.settings`.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fsynth.settings import setting
 
@@ -21,7 +22,8 @@ class DataSettings:
 
     data: Path | None = setting(
         None,
-        "folder with the FashionSynthesis files, or drawn for drawn data (default: $FSYNTH_DATA, else drawn)",
+        "FashionSynthesis or other DeepFashion folder, image folder, Parquet, WebDataset, captions.json, "
+        "ORG/NAME on the hub, or drawn for drawn data (default: $FSYNTH_DATA, else drawn)",
         "Data",
     )
     password_file: Path | None = setting(
@@ -33,6 +35,24 @@ class DataSettings:
         None, "read pictures from the image ZIP or from G2.h5 (default: the ZIP where there is one)", "Data"
     )
     memory_limit: float = setting(4.0, "largest G2.h5 to decrypt into memory, in GiB", "Data", least=0.0)
+    image_column: str | None = setting(
+        None, "column of the pictures (default: image; file_name in an image folder)", "Data"
+    )
+    text_column: str | None = setting(None, "column of the sentences (default: text)", "Data")
+    split_by: Literal["official", "garment"] = setting(
+        "official",
+        "train and test rows as the data bring them, or no folder of pictures on two sides",
+        "Data",
+    )
+    val_fraction: float = setting(
+        0.0, "share of the training rows set aside for validation", "Data", least=0.0, most=0.9
+    )
+    split_seed: int = setting(0, "of the rows that are drawn for a side; not --seed", "Data", least=0)
+
+    def source(self) -> dict[str, Any]:
+        """The arguments of `fsynth.data.sources.open_source`."""
+        names = [field.name for field in dataclasses.fields(DataSettings)]
+        return {("root" if name == "data" else name): getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +67,12 @@ class TrainSettings(DataSettings, OutputSettings):
     seed: int = setting(0, "every random draw derives from it", "Training", least=0)
     precision: Literal["auto", "no", "fp16", "bf16"] = setting(
         "auto", "autocast precision; auto is bf16 where the GPU has it, else no", "Hardware"
+    )
+    stratify: Literal["gender", "sleeve", "category", "color"] | None = setting(
+        None, "keep the shares of this label in the draw of --n-images", "Data"
+    )
+    fingerprint: str | None = setting(
+        None, "rows that train, validate and test must have it; written into run.yaml", "Data", flag=False
     )
     workers: int = setting(0, "loader processes; 0 reads in the training process", "Hardware", least=0)
     checkpoint_every: int = setting(
@@ -116,6 +142,14 @@ class DataMakeConfig(OutputSettings):
     workers: int | None = setting(
         None, "drawing processes; does not change the pictures (default: one per core)", "Hardware", least=0
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataCheckConfig(DataSettings):
+    """Say what a data set holds and what is wrong with it; exits with 1 where there is a fault."""
+
+    quick: bool = setting(False, "read a sample of 64 pictures instead of all", "Data")
+    workers: int = setting(0, "processes that read pictures; 0 reads in this one", "Hardware", least=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ epoch covers every row once; the last batch of an epoch may be smaller and keeps
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fsynth.keyed import seed_of
@@ -113,11 +114,36 @@ def epoch_order(rows: int, seed: int, epoch: int) -> list[int]:
     return torch.randperm(rows, generator=generator).tolist()
 
 
-def choose_rows(rows: int, wanted: int | None, seed: int) -> list[int]:
-    """A seeded draw of ``wanted`` of ``rows`` positions, sorted, never just the first; None takes all."""
+def choose_rows(
+    rows: int, wanted: int | None, seed: int, strata: Sequence[Hashable] | None = None
+) -> list[int]:
+    """A seeded draw of ``wanted`` of ``rows`` positions, sorted, never just the first; None takes all.
+
+    Args:
+        strata: label of each position; the draw then has each label's share, to within one row.
+    """
     if wanted is None:
         return list(range(rows))
     import torch
 
     generator = torch.Generator().manual_seed(seed_of(seed, "subset"))
-    return sorted(torch.randperm(rows, generator=generator)[:wanted].tolist())
+    order = torch.randperm(rows, generator=generator).tolist()
+    if strata is None:
+        return sorted(order[:wanted])
+    left = _quotas(strata, min(wanted, rows))
+    chosen = []
+    for position in order:
+        if left[strata[position]]:
+            left[strata[position]] -= 1
+            chosen.append(position)
+    return sorted(chosen)
+
+
+def _quotas(strata: Sequence[Hashable], wanted: int) -> dict[Hashable, int]:
+    """Rows of each label: its exact share rounded down, then one more for the largest remainders."""
+    counts = Counter(strata)
+    quotas = {label: count * wanted // len(strata) for label, count in counts.items()}
+    by_remainder = sorted(counts, key=lambda label: -(counts[label] * wanted % len(strata)))
+    for label in by_remainder[: wanted - sum(quotas.values())]:
+        quotas[label] += 1
+    return quotas

@@ -43,11 +43,11 @@ def main(config: ClipEvalConfig) -> ClipEvalResult:
         OutputError: an output folder that is not empty.
     """
     outputs.choose_folder(config.output, "clip-eval")
-    source = open_source(config.data, config.password_file, config.image_source, config.memory_limit)
+    source = open_source(**config.source())
     source.need_pictures()
     names = config.model or (clip_model.TINY if source.synthetic else clip_model.DEFAULT,)
     models = [clip_model.load(name) for name in dict.fromkeys(names)]
-    say(source.describe)
+    source.announce()
     for model in models:
         say(f"model: {model.describe()}")
     chosen = Gallery.choose(source.test, config.n_samples, config.seed)
@@ -56,7 +56,8 @@ def main(config: ClipEvalConfig) -> ClipEvalResult:
     comparisons = _comparisons(ranked, chosen.groups)
     with outputs.whole_folder(config.output, "clip-eval") as (staging, final):
         outputs.write_json(
-            staging / "scores.json", _record(source.describe, chosen, models, scores, comparisons)
+            staging / "scores.json",
+            _record(f"{source.describe}; {source.rows}", chosen, models, scores, comparisons),
         )
         result = ClipEvalResult(
             folder=final,

@@ -74,11 +74,12 @@ def main(config: ClipFinetuneConfig) -> ClipFinetuneResult | None:
     """
     started = time.monotonic()
     check_place("clip-finetune", config.output, config.resume)
-    source = open_source(config.data, config.password_file, config.image_source, config.memory_limit)
+    source = open_source(**config.source())
     source.need_pictures()
-    source.need_rows(config.n_images)
+    source.need_rows(config.n_images, config.stratify)
+    source.check_rows(config.fingerprint)
     model = clip_model.load(_model_name(config, source))
-    say(source.describe)
+    source.announce()
     say(f"model: {model.describe()}")
     config = _resolve(config, source, model.source)
     with Run.of("clip-finetune", config) as run:
@@ -93,7 +94,7 @@ def _finetune(
     config: ClipFinetuneConfig, source: Source, model: ClipModel, run: Run
 ) -> ClipFinetuneResult | None:
     chosen = Gallery.choose(source.test, config.n_samples, GALLERY_SEED)
-    rows = choose_rows(len(source.train), config.n_images, config.seed)
+    rows = choose_rows(len(source.train), config.n_images, config.seed, source.strata(config.stratify))
     pairs = contrastive.Pairs(source.train, rows, model, config.seed)
     say(f"pairs: {len(pairs):,} with {len(pairs.tokens):,} distinct sentences")
     network = model.network.to(run.device)
@@ -186,6 +187,7 @@ def _resolve(config: ClipFinetuneConfig, source: Source, model: str) -> ClipFine
     return dataclasses.replace(
         config,
         data=source.setting,
+        fingerprint=source.fingerprint,
         password_file=config.password_file.resolve() if config.password_file else None,
         model=model,
         **values,
@@ -247,7 +249,7 @@ def _write_scores(
     outputs.write_json(
         folder / "scores.json",
         {
-            "data": source.describe,
+            "data": f"{source.describe}; {source.rows}",
             **chosen.record(),
             "bounds": chosen.bounds(),
             "models": {

@@ -11,13 +11,11 @@ from fsynth import outputs, plots
 from fsynth.config import DataLabelsConfig
 from fsynth.console import say
 from fsynth.data import annotation, attributes, drawn_archive, layout, sources, synthetic
-from fsynth.data.labels import LABELS, UNKNOWN
+from fsynth.data.labels import LABELS, UNKNOWN, UNSAID, agree
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-UNSAID = {"sleeve": "not stated", "color": "multicolor"}
-"""The benchmark's code for what a sentence does not say; it has none for gender and category."""
 RULE = (
     "A row agrees when the label read off its sentence is the one its code names. A sentence that does not"
     " say counts as code 4 (not stated) for sleeve and 17 (multicolor) for colour, and as a disagreement for"
@@ -93,21 +91,17 @@ def _table(
         columns[column] = [names[code] for code in rows.codes[column]]
         columns[f"said_{column}"] = [getattr(one, column) for one in said]
         pairs = zip(columns[column], columns[f"said_{column}"], strict=True)
-        agrees = [before and _same(column, *pair) for before, pair in zip(agrees, pairs, strict=True)]
+        agrees = [before and agree(column, *pair) for before, pair in zip(agrees, pairs, strict=True)]
     terms = pa.array([list(one.terms) for one in said], pa.list_(pa.string()))
     return pa.table({**columns, "terms": terms, "agrees": agrees})
 
 
-def _same(column: str, code: str, said: str) -> bool:
-    return code == (UNSAID.get(column) if said == UNKNOWN else said)
-
-
 def _agreement(table: pa.Table, column: str) -> dict[str, float]:
     pairs = Counter(zip(table[column].to_pylist(), table[f"said_{column}"].to_pylist(), strict=True))
-    agree = sum(count for pair, count in pairs.items() if _same(column, *pair))
+    same = sum(count for pair, count in pairs.items() if agree(column, *pair))
     unsaid = sum(count for (_, said), count in pairs.items() if said == UNKNOWN)
     rows = table.num_rows
-    return {"agree": agree, "disagree": rows - agree, "unsaid": unsaid, "share": agree / rows}
+    return {"agree": same, "disagree": rows - same, "unsaid": unsaid, "share": same / rows}
 
 
 def _disagreements(table: pa.Table) -> pa.Table:
@@ -120,7 +114,7 @@ def _disagreements(table: pa.Table) -> pa.Table:
         | {"column": column, "code": row[column], "sentence": row[f"said_{column}"]}
         for row in table.filter(compute.invert(table["agrees"])).to_pylist()
         for column in LABELS
-        if not _same(column, row[column], row[f"said_{column}"])
+        if not agree(column, row[column], row[f"said_{column}"])
     ]
     text = pa.string()
     kinds = {"row": pa.int64()} | dict.fromkeys(("name", "split", "text", "column", "code", "sentence"), text)

@@ -185,7 +185,7 @@ def _archive(config: DoctorConfig) -> Finding:
         if root is None:
             fix = "point --data or FSYNTH_DATA at the FashionSynthesis folder"
             return Finding("data", "note", "no --data: commands run on drawn data", fix)
-        source = sources.open_source(root, config.password_file, config.image_source, config.memory_limit)
+        source = sources.open_source(**config.source())
     except FsynthError as error:
         return Finding("data", "fail", str(error), "see `fsynth doctor --help` for the data options")
     return Finding("data", "ok", source.describe)

@@ -70,12 +70,13 @@ def main(config: SDTrainConfig) -> SDTrainResult | None:
     """
     started = time.monotonic()
     check_place("sd-train", config.output, config.resume)
-    source = open_source(config.data, config.password_file, config.image_source, config.memory_limit)
+    source = open_source(**config.source())
     source.need_pictures()
-    source.need_rows(config.n_images)
+    source.need_rows(config.n_images, config.stratify)
+    source.check_rows(config.fingerprint)
     found = sd_folder.find(config.model or (sd_folder.TINY if source.synthetic else sd_model.DEFAULT_MODEL))
     _check(config, found)
-    say(source.describe)
+    source.announce()
     config = _resolve(config, source, found)
     pipeline = _load(config, found)
     with Run.of("sd-train", config) as run:
@@ -204,6 +205,7 @@ def _resolve(config: SDTrainConfig, source: Source, found: Found) -> SDTrainConf
     return dataclasses.replace(
         config,
         data=source.setting,
+        fingerprint=source.fingerprint,
         password_file=config.password_file.resolve() if config.password_file else None,
         model=found.name,
         batch_size=_cut_batch(config.batch_size, images),
@@ -297,7 +299,7 @@ def _optimizer(
 def _training_rows(
     config: SDTrainConfig, source: Source, pipeline: StableDiffusionPipeline, run: Run
 ) -> TrainingRows:
-    chosen = choose_rows(len(source.train), config.n_images, config.seed)
+    chosen = choose_rows(len(source.train), config.n_images, config.seed, source.strata(config.stratify))
     pictures = Pictures(source.train, chosen, config.resolution or 0)
     side = pictures.resolution // pipeline.vae_scale_factor
     latent = (pipeline.vae.config.latent_channels, side, side)
@@ -336,10 +338,12 @@ def _held_out(
     """The held-out rows that give the validation loss, and the prompts to draw. The run's seed does not
     choose them: validation losses compare between runs."""
     settings = config.validation
-    rows = choose_rows(len(source.test), min(settings.rows, len(source.test)), seed=0)
+    name, dataset = source.held_out
+    rows = choose_rows(len(dataset), min(settings.rows, len(dataset)), seed=0)
     if not rows:
         return None, []
-    pictures = Pictures(source.test, rows, config.resolution or 0)
+    say(f"validation loss: on {len(rows):,} of the {len(dataset):,} {name} rows")
+    pictures = Pictures(dataset, rows, config.resolution or 0)
     at_once = _at_once(config, run)
     title = "encoding held-out pictures"
     moments = encode(pictures, pipeline.vae, run.accelerator, at_once, config.workers, title)

@@ -27,6 +27,8 @@ CODES = {
     "color": ("color_", 1),
 }
 """Column -> (variable in the file, code of the first label)."""
+VARIABLES = (TEXT, NAMES, *(variable for variable, _ in CODES.values()))
+SPLITS = ("train_ind", "test_ind")
 
 
 @dataclass(frozen=True)
@@ -60,20 +62,39 @@ def read(path: Path, other_counts: dict[str, int] | None = None) -> Annotation:
     Raises:
         DataError: when the file is not what it should be, or row counts differ (one error names them all).
     """
-    wanted = (TEXT, NAMES, *(variable for variable, _ in CODES.values()))
-    counts = {name: _length(shape) for name, shape in _shapes(path).items() if name in (*wanted, WORDS)}
-    missing = [name for name in wanted if name not in counts]
-    if missing:
-        raise DataError(f"{path} lacks the variable {missing[0]}; it is not the benchmark's annotation")
+    counts = variable_counts(path)
     check_counts(path, counts, other_counts or {})
     if counts[TEXT] == 0:
         raise DataError(f"{path} has no rows; download it again")
-    content = _load(path, wanted)
-    codes = {
-        column: _codes(path, variable, content[variable], first, len(labels.LABELS[column]))
-        for column, (variable, first) in CODES.items()
-    }
-    return Annotation(path, _strings(path, TEXT, content), _strings(path, NAMES, content), codes)
+    content = variables(path)
+    return Annotation(
+        path,
+        strings(path, TEXT, content),
+        strings(path, NAMES, content),
+        {column: codes(path, column, content) for column in CODES},
+    )
+
+
+def variable_counts(path: Path) -> dict[str, int]:
+    """Rows of each variable that `read` needs, and of the word numbers where there are any.
+
+    Raises:
+        DataError: when the file cannot be read or lacks a variable.
+    """
+    counts = {name: _length(shape) for name, shape in _shapes(path).items() if name in (*VARIABLES, WORDS)}
+    missing = [name for name in VARIABLES if name not in counts]
+    if missing:
+        raise DataError(f"{path} lacks the variable {missing[0]}; it is not the benchmark's annotation")
+    return counts
+
+
+def variables(path: Path) -> dict[str, Any]:
+    """The variables that `strings` and `codes` take, as the file has them.
+
+    Raises:
+        DataError: when the file cannot be read.
+    """
+    return _load(path, VARIABLES)
 
 
 def check_counts(path: Path, counts: dict[str, int], other_counts: dict[str, int]) -> None:
@@ -101,46 +122,69 @@ def read_splits(path: Path, rows: int) -> Splits:
     Raises:
         DataError: when a row is outside 1..rows, stands twice, is in both splits or in neither.
     """
-    content = _load(path, ("train_ind", "test_ind"))
-    for name in ("train_ind", "test_ind"):
+    numbers = split_numbers(path)
+    for fault in split_faults(path, numbers, rows):
+        raise fault
+    return Splits(*(np.unique(numbers[name]) - 1 for name in SPLITS))
+
+
+def split_numbers(path: Path) -> dict[str, NDArray[np.int64]]:
+    """``train_ind`` and ``test_ind`` as they stand in the file, rows counted from 1.
+
+    Raises:
+        DataError: when the file cannot be read, lacks one of them, or holds other than whole numbers.
+    """
+    content = _load(path, SPLITS)
+    for name in SPLITS:
         if name not in content:
             raise DataError(f"{path} lacks the variable {name}; it is not the benchmark's split")
-    train, test = (_rows(path, name, content[name], rows) for name in ("train_ind", "test_ind"))
+    return {name: _whole_numbers(path, name, content[name]) for name in SPLITS}
+
+
+def split_faults(path: Path, numbers: dict[str, NDArray[np.int64]], rows: int) -> Iterator[DataError]:
+    """All that keeps the two lists of `split_numbers` from being a split of ``rows`` rows."""
+    for name in SPLITS:
+        yield from _list_faults(path, name, numbers[name], rows)
+    train, test = (numbers[name] for name in SPLITS)
     both = np.intersect1d(train, test)
     if len(both):
-        raise DataError(
-            f"{path}: {len(both):,} rows are in train_ind and in test_ind (first: row {both[0] + 1}); "
+        yield DataError(
+            f"{path}: {len(both):,} rows are in train_ind and in test_ind (first: row {both[0]}); "
             "scores would count training pictures: use the benchmark's own ind.mat"
         )
-    neither = np.setdiff1d(np.arange(rows), np.concatenate([train, test]))
+    neither = np.setdiff1d(np.arange(1, rows + 1), np.concatenate([train, test]))
     if len(neither):
-        raise DataError(
+        yield DataError(
             f"{path}: {len(neither):,} of {rows:,} rows are in neither train_ind nor test_ind "
-            f"(first: row {neither[0] + 1}); use the ind.mat of the same release as the annotation"
+            f"(first: row {neither[0]}); use the ind.mat of the same release as the annotation"
         )
-    return Splits(train, test)
 
 
-def _rows(path: Path, name: str, values: Any, rows: int) -> NDArray[np.int64]:
-    numbers = _whole_numbers(path, name, values)
+def _list_faults(path: Path, name: str, numbers: NDArray[np.int64], rows: int) -> Iterator[DataError]:
     outside = numbers[(numbers < 1) | (numbers > rows)]
     if len(outside):
-        raise DataError(
+        yield DataError(
             f"{path}: {name} holds row {outside[0]}, outside 1..{rows:,} ({len(outside):,} such rows); "
             "use the ind.mat of the same release as the annotation"
         )
     unique, times = np.unique(numbers, return_counts=True)
     if len(unique) < len(numbers):
         twice = unique[times > 1]
-        raise DataError(
+        yield DataError(
             f"{path}: {name} holds {len(twice):,} rows more than once (first: row {twice[0]}); "
             "use the benchmark's own ind.mat"
         )
-    return unique - 1
 
 
-def _codes(path: Path, variable: str, values: Any, first: int, classes: int) -> NDArray[np.int64]:
-    numbers = _whole_numbers(path, variable, values)
+def codes(path: Path, column: str, content: dict[str, Any]) -> NDArray[np.int64]:
+    """The labels of one column of `CODES` as 0-based indices.
+
+    Raises:
+        DataError: when one is outside the benchmark's table.
+    """
+    variable, first = CODES[column]
+    classes = len(labels.LABELS[column])
+    numbers = _whole_numbers(path, variable, content[variable])
     wrong = np.flatnonzero((numbers < first) | (numbers >= first + classes))
     if len(wrong):
         raise DataError(
@@ -158,8 +202,12 @@ def _whole_numbers(path: Path, name: str, values: Any) -> NDArray[np.int64]:
     return flat.astype(np.int64)
 
 
-def _strings(path: Path, name: str, content: dict[str, Any]) -> list[str]:
-    """A cell of char rows; scipy gives each as an array of one string, or of none for an empty cell."""
+def strings(path: Path, name: str, content: dict[str, Any]) -> list[str]:
+    """A cell of char rows; scipy gives each as an array of one string, or of none for an empty cell.
+
+    Raises:
+        DataError: when the variable is something else.
+    """
     cells = np.asarray(content[name]).ravel()
     if cells.dtype != object:
         raise DataError(f"{path}: {name} is not a cell of strings; it is not the benchmark's annotation")

@@ -86,6 +86,10 @@ class Archive:
         """Bytes of one member when read."""
         return self._member(name).size
 
+    def packed_size(self, name: str) -> int:
+        """Bytes of one member as it lies in the file."""
+        return self._member(name).packed
+
     def read(self, name: str) -> bytes:
         """One member, decrypted, inflated and compared with its checksum.
 
@@ -172,7 +176,12 @@ class Archive:
     def _unpack(self, member: Member, password: bytes | None) -> Iterator[bytes]:
         packed = self._file().packed(member)
         _, _, pieces = next(stream_unzip.stream_unzip(packed, password=password, chunk_size=PIECE))
-        yield from pieces
+        left = member.size
+        for piece in pieces:
+            left -= len(piece)
+            if left < 0:  # or a few bytes that inflate without end would fill the memory
+                raise DamagedError("it inflates to more than the directory says")
+            yield piece
 
     def _judges(self) -> list[str]:
         """The smallest telling member of each third of the encrypted ones."""

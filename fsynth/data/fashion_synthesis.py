@@ -69,7 +69,7 @@ def open_layout(
     where: Layout, image_source: str | None, memory_limit: int, ask: Ask = current_password
 ) -> Benchmark:
     """`load` for files already found; the process remembers passwords that open them."""
-    _refuse_absent(where, image_source)
+    refuse_absent(where, image_source)
     plain = hdf5_pictures.HDF5Pictures(where.hdf5) if where.hdf5 else None
     rows = annotation.read(where.annotation, plain.counts() if plain else None)
     splits = annotation.read_splits(where.splits, len(rows))
@@ -78,14 +78,18 @@ def open_layout(
     if image_source != "hdf5":
         file, paths = _from_zip(where, rows, image_source, notes, ask)
     if paths is None and (where.hdf5 or where.hdf5_zip):
-        pictures = plain or _unpacked(where.hdf5_zip, memory_limit, ask)
+        pictures = plain or unpacked(where.hdf5_zip, memory_limit, ask)
         annotation.check_counts(where.annotation, {annotation.TEXT: len(rows)}, pictures.counts())
         file, paths = pictures.file, picture_files.hdf5_paths(pictures, len(rows))
     return Benchmark(_splits(rows, splits, paths), file, tuple(notes))
 
 
-def _refuse_absent(where: Layout, image_source: str | None) -> None:
-    """Stop when a file that is needed, or was asked for, is not there."""
+def refuse_absent(where: Layout, image_source: str | None) -> None:
+    """Stop when a file that is needed, or was asked for, is not there.
+
+    Raises:
+        DataError: naming it.
+    """
     if image_source not in (None, "zip", "hdf5"):
         raise DataError(f"image source {image_source!r} is neither 'zip' nor 'hdf5'")
     if where.splits is None:
@@ -96,7 +100,13 @@ def _refuse_absent(where: Layout, image_source: str | None) -> None:
         raise DataError(f"no {layout.HDF5} or {layout.HDF5_ZIP} under {where.root}; try --image-source zip")
 
 
-def _unpacked(file: Path, memory_limit: int, ask: Ask) -> hdf5_pictures.HDF5Pictures:
+def unpacked(file: Path, memory_limit: int, ask: Ask) -> hdf5_pictures.HDF5Pictures:
+    """The HDF5 in ``G2.zip``, decrypted into memory.
+
+    Raises:
+        DataError: when it is larger than ``memory_limit`` bytes, damaged or not there.
+        PasswordError: when its password is missing or wrong.
+    """
     password = ask(file) if picture_files.open_archive(file).encrypted else None
     return hdf5_pictures.HDF5Pictures(file, memory_limit=memory_limit, password=password)
 
@@ -108,7 +118,7 @@ def _from_zip(
     chosen = _choose_zip(where.image_zips, rows.name, notes)
     if chosen is not None:
         zipped, members = chosen
-        _unlock(zipped, ask)
+        unlock(zipped, ask)
         return zipped.path, picture_files.zip_paths(zipped.path, members)
     if not where.image_zips:
         return None, None
@@ -119,7 +129,13 @@ def _from_zip(
     return None, None
 
 
-def _unlock(zipped: Archive, ask: Ask) -> None:
+def unlock(zipped: Archive, ask: Ask) -> None:
+    """Find the password of an archive and judge it on three members (`Archive.unlock`).
+
+    Raises:
+        PasswordError: it is missing or wrong.
+        DataError: members are damaged.
+    """
     password = ask(zipped.path) if zipped.encrypted else None
     if password is None:
         zipped.check_password()  # passes where nothing is encrypted
@@ -185,7 +201,7 @@ def _splits(
     from datasets.table import InMemoryTable
 
     picture_files.register()
-    features = _features(with_pictures=paths is not None)
+    features = columns_of(with_pictures=paths is not None)
     table = _table(rows, paths, features)
 
     def part(name: str, indices: np.ndarray) -> datasets.Dataset:
@@ -198,7 +214,8 @@ def _splits(
     return datasets.DatasetDict(train=part("train", splits.train), test=part("test", splits.test))
 
 
-def _features(with_pictures: bool) -> datasets.Features:
+def columns_of(with_pictures: bool) -> datasets.Features:
+    """The columns of the module text, with or without the pictures."""
     from datasets import ClassLabel, Features, Image, Value
 
     columns = {"image": Image(mode="RGB")} if with_pictures else {}

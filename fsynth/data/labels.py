@@ -55,3 +55,11 @@ COLORS = (
 
 LABELS = {"gender": GENDERS, "sleeve": SLEEVES, "category": CATEGORIES, "color": COLORS}
 """Column name -> class names."""
+
+UNSAID = {"sleeve": "not stated", "color": "multicolor"}
+"""The benchmark's code for what a sentence does not say; it has none for gender and category."""
+
+
+def agree(column: str, code: str, said: str) -> bool:
+    """Whether a code names the label that its sentence says, or the one for what a sentence leaves out."""
+    return code == (UNSAID.get(column) if said == UNKNOWN else said)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import filecmp
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def find(root: Path) -> Layout:
     root = Path(root).expanduser()
     if not root.is_dir():
         raise DataError(f"no folder {root}; point --data at the folder that holds the FashionSynthesis files")
-    found = _files_by_name(root)
+    found = find_files(root, (ANNOTATION, SPLITS, HDF5, HDF5_ZIP, *IMAGE_ZIPS))
     notes: list[str] = []
 
     def one(name: str) -> Path | None:
@@ -66,8 +66,9 @@ def find(root: Path) -> Layout:
     return Layout(root, annotation, one(SPLITS), one(HDF5), one(HDF5_ZIP), image_zips, tuple(notes))
 
 
-def _files_by_name(root: Path) -> dict[str, list[Path]]:
-    wanted = {name.lower() for name in (ANNOTATION, SPLITS, HDF5, HDF5_ZIP, *IMAGE_ZIPS)}
+def find_files(root: Path, names: Iterable[str]) -> dict[str, list[Path]]:
+    """Lower-case name -> files of that name in any case, anywhere under a folder, nearest first."""
+    wanted = {name.lower() for name in names}
     found: dict[str, list[Path]] = {}
     for path in _walk(root):
         if path.name.lower() in wanted and path.is_file():  # not a link to nowhere

@@ -1,9 +1,10 @@
-"""Pictures as files that never touch the disk: fsspec file systems over an archive and over an HDF5.
+"""Pictures as files that never touch the disk: fsspec file systems over a ZIP, an HDF5 and a tar file.
 
-``datasets.Image`` opens ``fsynth-zip://`` and ``fsynth-hdf5://`` paths through them, one picture at a time::
+``datasets.Image`` opens ``fsynth-...://`` paths through them, one picture at a time::
 
     fsynth-zip://data/Img/img.zip!/img/Some_Dress/img_00000001.jpg    (/data/Img/img.zip)
     fsynth-hdf5://data/Img/G2.h5!/17
+    fsynth-tar://data/train-0.tar!/1536/18211/img_1.jpg    (offset, size and name of the member)
 
 Both parts are percent-encoded; the file's first slash is left out, because `datasets` tidies paths and would
 take it away. A path holds no password: the archive of each process does. A forked loader
@@ -29,7 +30,9 @@ from fsynth.errors import DataError
 if TYPE_CHECKING:
     import datasets
 
-ZIP, HDF5 = "fsynth-zip", "fsynth-hdf5"
+ZIP, HDF5, TAR = "fsynth-zip", "fsynth-hdf5", "fsynth-tar"
+LARGEST = 2**28
+"""Bytes of a member that is read as a picture: a larger one is no picture but a decompression bomb."""
 
 _archives: dict[str, Archive] = {}
 _states: dict[str, tuple[int, ...]] = {}  # size, time and inode of the archives when they were opened
@@ -67,6 +70,11 @@ def hdf5_paths(pictures: HDF5Pictures, rows: int) -> list[str]:
     return [_url(HDF5, file, str(row)) for row in range(rows)]
 
 
+def tar_path(file: Path, member: str, offset: int, size: int) -> str:
+    """Path of a member of an uncompressed tar file, by its place in the file."""
+    return _url(TAR, str(file.resolve()), f"{offset}/{size}/{member}")
+
+
 class ZipPictures(fsspec.AbstractFileSystem):
     """Members of (encrypted) ZIPs, read only."""
 
@@ -75,6 +83,11 @@ class ZipPictures(fsspec.AbstractFileSystem):
     def _open(self, path: str, mode: str = "rb", **_: Any) -> io.BytesIO:
         file, member = _parts(path, mode)
         archive = _archives.get(file) or open_archive(Path(file))
+        if archive.size(member) > LARGEST:
+            raise DataError(
+                f"{member} in {file} would have {archive.size(member):,} bytes, more than any picture; "
+                "it is a decompression bomb: get the archive again"
+            )
         content = archive.read(member)
         check_picture(content, f"{member} in {file}")
         return io.BytesIO(content)
@@ -93,6 +106,21 @@ class HDF5PictureFiles(fsspec.AbstractFileSystem):
         Image.fromarray(_pictures(file).read(int(row))).save(content, "BMP")
         content.seek(0)
         return content
+
+
+class TarPictures(fsspec.AbstractFileSystem):
+    """Members of tar files, read only."""
+
+    protocol = TAR
+
+    def _open(self, path: str, mode: str = "rb", **_: Any) -> io.BytesIO:
+        file, inside = _parts(path, mode)
+        offset, size, member = inside.split("/", 2)
+        with open(file, "rb") as tar:
+            tar.seek(int(offset))
+            content = tar.read(int(size))
+        check_picture(content, f"{member} in {file}")
+        return io.BytesIO(content)
 
 
 def check_picture(content: bytes, where: str) -> None:
@@ -115,7 +143,7 @@ def check_picture(content: bytes, where: str) -> None:
 
 
 def register() -> None:
-    """Make both file systems known to fsspec, and make pickled datasets do so where they are unpickled.
+    """Make the file systems known to fsspec, and make pickled datasets do so where they are unpickled.
 
     The pickling of a `datasets.Dataset` that holds paths of ours gains one step; that of others stays as it
     is. Safe to call again.
@@ -124,6 +152,7 @@ def register() -> None:
 
     fsspec.register_implementation(ZIP, ZipPictures, clobber=True)
     fsspec.register_implementation(HDF5, HDF5PictureFiles, clobber=True)
+    fsspec.register_implementation(TAR, TarPictures, clobber=True)
     copyreg.pickle(datasets.Dataset, _reduce)
 
 
@@ -151,7 +180,7 @@ def _holds_our_paths(dataset: datasets.Dataset) -> bool:
     firsts = (
         chunk[0].as_py() or {} for name in columns for chunk in dataset.data.column(name).chunks if len(chunk)
     )
-    return any((first.get("path") or "").startswith((f"{ZIP}:", f"{HDF5}:")) for first in firsts)
+    return any((first.get("path") or "").startswith((f"{ZIP}:", f"{HDF5}:", f"{TAR}:")) for first in firsts)
 
 
 def _url(protocol: str, file: str, inside: str) -> str:

@@ -1,4 +1,15 @@
-"""What ``--data`` may be: a folder with the benchmark's files, or nothing, which means the drawn archive."""
+"""What ``--data`` may be, told from what is there; nothing means the drawn archive.
+
+=============================== ===========================================================================
+FashionSynthesis                ``language_original.mat`` anywhere under the folder
+image folder                    ``metadata.jsonl`` or ``metadata.csv`` in it, or in its split folders
+Parquet, WebDataset             ``*.parquet`` or ``*.tar``: a file, or a folder with them, at most one below
+captions in JSON                ``captions.json`` in the folder, or a JSON file
+DeepFashion Category/Attribute  ``list_category_img.txt`` with ``list_eval_partition.txt``
+DeepFashion In-shop             ``list_eval_partition.txt`` with items
+hub data set                    ``org/name`` where there is no such folder
+=============================== ===========================================================================
+"""
 
 from __future__ import annotations
 
@@ -6,10 +17,22 @@ import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fsynth import console
-from fsynth.data import archive, fashion_synthesis
+from fsynth.data import (
+    caption_file,
+    deepfashion,
+    fashion_synthesis,
+    hub_data,
+    image_folder,
+    layout,
+    parquet_files,
+    passwords,
+    shards,
+    splits,
+)
+from fsynth.data.rows import Opened
 from fsynth.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -24,10 +47,15 @@ PASSWORD_NAME = "password.txt"
 
 @dataclass(frozen=True)
 class Source:
-    """Opened data: the official splits (columns: see `fashion_synthesis`) and where they come from.
+    """Opened data, divided (columns: see `fashion_synthesis`), and where they come from.
 
-    ``synthetic``: nothing was given, it is the archive that stands in then. ``drawn``: the pictures are
-    drawings, given or not. ``describe`` is the line a command prints first.
+    Attributes:
+        synthetic: nothing was given, it is the archive that stands in then.
+        drawn: the pictures are drawings, given or not.
+        describe: the line a command prints first.
+        validation: rows that neither train nor test; None where there are none.
+        rows: the line that says which rows train, validate and test.
+        fingerprint: of these rows; 12 hex digits.
     """
 
     train: datasets.Dataset
@@ -37,11 +65,43 @@ class Source:
     drawn: bool
     has_pictures: bool
     describe: str
+    validation: datasets.Dataset | None = None
+    rows: str = ""
+    fingerprint: str | None = None
+
+    @property
+    def held_out(self) -> tuple[str, datasets.Dataset]:
+        """The rows that losses are watched on in training, with the name of their split."""
+        return (splits.TEST, self.test) if self.validation is None else (splits.VALIDATION, self.validation)
+
+    def announce(self) -> None:
+        """Say what was opened and how it is divided."""
+        for line in (self.describe, self.rows):
+            if line:
+                console.say(line)
+
+    def strata(self, column: str | None) -> list[Any] | None:
+        """The label of each training row; None for no column."""
+        return None if column is None else self.train.select_columns([column])[:][column]
+
+    def check_rows(self, fingerprint: str | None) -> None:
+        """Stop a run that a recipe says trained on other rows; None is any.
+
+        Raises:
+            ConfigError: with both fingerprints.
+        """
+        if fingerprint not in (None, self.fingerprint):
+            raise ConfigError(
+                f"{self.root} gives rows of fingerprint {self.fingerprint}, the recipe was run on "
+                f"{fingerprint}: bring those data back, or start a new run with --set fingerprint=null"
+            )
 
     @property
     def setting(self) -> Path:
         """What ``--data`` must say to open the same again, wherever and whatever ``$FSYNTH_DATA`` is then."""
-        return DRAWN if self.synthetic else self.root.resolve()
+        if self.synthetic:
+            return DRAWN
+        return self.root.resolve() if self.root.exists() else self.root  # a name on the hub
 
     def need_pictures(self) -> None:
         """Stop a command that cannot work from sentences and labels alone.
@@ -55,18 +115,23 @@ class Source:
                 "G2.zip anywhere under it"
             )
 
-    def need_rows(self, wanted: int | None) -> None:
+    def need_rows(self, wanted: int | None, stratify: str | None = None) -> None:
         """Stop a command that is to draw more rows than the training split has; None takes all.
 
         Raises:
             ConfigError: with how many there are.
+            DataError: there are none.
         """
         rows = len(self.train)
+        if not rows:
+            raise DataError(f"{self.root} holds no training rows; only {splits.TEST} rows were found")
         if wanted is not None and wanted > rows:
             raise ConfigError(
                 f"--n-images {wanted} is more than the {rows:,} rows of the training split; "
                 f"take at most {rows}"
             )
+        if stratify is not None and wanted is None:
+            raise ConfigError(f"--stratify {stratify} shapes the draw of --n-images; give that, too")
 
 
 def open_source(
@@ -75,41 +140,81 @@ def open_source(
     image_source: str | None = None,
     memory_limit: float = 4.0,
     password: bytes | None = None,
+    *,
+    image_column: str | None = None,
+    text_column: str | None = None,
+    split_by: str = "official",
+    val_fraction: float = 0.0,
+    split_seed: int = 0,
+    prompt: bool = True,
 ) -> Source:
-    """Open what the ``--data``, ``--password-file``, ``--image-source`` and ``--memory-limit`` flags name.
+    """Open what ``--data`` and the flags beside it name.
 
     Args:
-        root: folder above the benchmark's files; None for ``$FSYNTH_DATA``, else the drawn archive, which is
-            drawn now where it is not in the cache yet; `DRAWN` for that one in any case.
+        root: see the module text; None for ``$FSYNTH_DATA``, else the drawn archive, which is drawn now
+            where it is not in the cache yet; `DRAWN` for that one in any case.
         password_file: its first line is the password; else ``$FSYNTH_ZIP_PASSWORD``, else a hidden prompt.
-        image_source: ``zip``, ``hdf5``, or None for the ZIP where there is one.
+        image_source: of FashionSynthesis: ``zip``, ``hdf5``, or None for the ZIP where there is one.
         memory_limit: largest HDF5 in GiB to unpack from ``G2.zip`` into memory.
         password: instead of all these. The process remembers, for each archive, the one that opens it.
+        image_column: column of the pictures, where it is not the usual one.
+        text_column: column of the sentences, where it is not ``text``.
+        split_by: ``official`` or ``garment`` (`splits.split`).
+        val_fraction: share of the training rows that validates.
+        split_seed: of the rows that are drawn for a side.
+        prompt: whether a password may be asked for.
 
     Raises:
         ConfigError: see `data_root`.
         DataError: files that are missing, broken or do not belong together.
+        ConfigError: a column that is not there, a division that the rows do not allow.
         PasswordError: when a password is needed and missing or wrong.
     """
-    from fsynth.data import drawn_archive
-
     given = data_root(root)
-    folder = given or _drawn()
-    if given is None:
-        password, password_file = None, folder / PASSWORD_NAME
-    ask = functools.partial(_password_of, password, password_file)
-    where = fashion_synthesis.find(folder)
-    opened = fashion_synthesis.open_layout(
-        where, image_source, int(memory_limit * fashion_synthesis.GIB), ask
-    )
+    folder, ask = locate(root, password_file, password, prompt)
+    benchmark = functools.partial(_benchmark, folder, image_source, memory_limit, ask)
+    opened = _open(folder, image_column, text_column, benchmark)
+    divided = splits.split(opened.names(), opened.official, split_by, val_fraction, split_seed)
+    validation = opened.part(divided.validation, splits.VALIDATION) if len(divided.validation) else None
     return Source(
-        train=opened.splits["train"],
-        test=opened.splits["test"],
+        train=opened.part(divided.train, splits.TRAIN),
+        test=opened.part(divided.test, splits.TEST),
         root=folder,
         synthetic=given is None,
-        drawn=given is None or drawn_archive.is_drawn(where.annotation.parents[1]),
-        has_pictures=opened.pictures is not None,
-        describe=_describe(opened, folder, given is None),
+        drawn=given is None or _holds_drawings(folder),
+        has_pictures=opened.has_pictures,
+        describe=_describe(opened, divided, folder, given is None),
+        validation=validation,
+        rows=divided.describe(),
+        fingerprint=divided.fingerprint(),
+    )
+
+
+def locate(
+    root: Path | None, password_file: Path | None, password: bytes | None = None, prompt: bool = True
+) -> tuple[Path, fashion_synthesis.Ask]:
+    """What `open_source` opens, and what finds the passwords of its archives."""
+    given = data_root(root)
+    if given is not None:
+        return given.expanduser(), functools.partial(_password_of, password, password_file, prompt)
+    drawn = _drawn()
+    return drawn, functools.partial(_password_of, None, drawn / PASSWORD_NAME, prompt)
+
+
+def _holds_drawings(root: Path) -> bool:
+    from fsynth.data import drawn_archive
+
+    if drawn_archive.is_drawn(root):
+        return True
+    return is_benchmark(root) and drawn_archive.is_drawn(layout.find(root).annotation.parents[1])
+
+
+def is_benchmark(root: Path) -> bool:
+    """Whether `open_source` would read this as FashionSynthesis."""
+    return (
+        root.is_dir()
+        and not image_folder.find(root)
+        and layout.ANNOTATION in layout.find_files(root, (layout.ANNOTATION,))
     )
 
 
@@ -118,42 +223,42 @@ def load_dataset(
     split: str | None = None,
     password: str | bytes | None = None,
     password_file: str | os.PathLike[str] | None = None,
-    image_source: str | None = None,
-    memory_limit: float = 4.0,
+    **options: Any,
 ) -> datasets.DatasetDict | datasets.Dataset:
-    """The FashionSynthesis benchmark (or the drawn look-alike) as a `datasets.DatasetDict`.
+    """Data of any kind that `fsynth` reads, as a `datasets.DatasetDict` with the same columns for all.
 
     Args:
-        root: folder above the benchmark's files; None for ``$FSYNTH_DATA``, else drawn data; ``drawn`` for
-            those in any case.
-        split: ``train`` or ``test`` for one split instead of both.
+        root: see the module text; None for ``$FSYNTH_DATA``, else drawn data; ``drawn`` for those always.
+        split: ``train``, ``validation`` or ``test`` for one split instead of all.
         password: of the archive. This process' environment remembers it, where loader workers find it.
         password_file: its first line is the password; else ``$FSYNTH_ZIP_PASSWORD``, else a hidden prompt.
-        image_source: ``zip``, ``hdf5``, or None for the ZIP where there is one.
-        memory_limit: largest HDF5 in GiB to unpack from ``G2.zip`` into memory.
+        options: further arguments of `open_source`: ``image_source``, ``image_column``, ``split_by`` ...
 
     Returns:
-        both splits, or the one asked for. Columns: see `fsynth.data.fashion_synthesis`.
+        train, test and, where there is one, validation; or the split asked for. Columns: see
+        `fsynth.data.fashion_synthesis`.
 
     Raises:
-        ConfigError: see `data_root`.
-        DataError: files that are missing, broken or do not belong together; an unknown split.
+        DataError: files that are missing, broken or do not belong together; a split that is not there.
+        ConfigError: a column that is not there, a division that the rows do not allow.
         PasswordError: when a password is needed and missing or wrong.
     """
     import datasets
 
-    if split not in (None, "train", "test"):
-        raise DataError(f"there is no split {split!r}; name 'train' or 'test', or leave split out for both")
     folder, file = (Path(given) if given is not None else None for given in (root, password_file))
     secret = password.encode() if isinstance(password, str) else password
-    source = open_source(folder, file, image_source, memory_limit, secret)
-    console.say(source.describe)
-    both = datasets.DatasetDict(train=source.train, test=source.test)
-    return both if split is None else both[split]
+    source = open_source(folder, file, password=secret, **options)
+    source.announce()
+    parts = {splits.TRAIN: source.train, splits.VALIDATION: source.validation, splits.TEST: source.test}
+    there = datasets.DatasetDict({name: part for name, part in parts.items() if part is not None})
+    if split not in (None, *there):
+        names = ", ".join(there)
+        raise DataError(f"there is no split {split!r}; name one of {names}, or leave split out for all")
+    return there if split is None else there[split]
 
 
 def data_root(given: Path | None) -> Path | None:
-    """The folder given, else that of ``$FSYNTH_DATA``; None means the drawn archive.
+    """What is given, else what ``$FSYNTH_DATA`` names; None means the drawn archive.
 
     Raises:
         ConfigError: `DRAWN`, where there is a folder of that name.
@@ -176,16 +281,95 @@ def _drawn() -> Path:
     return synthetic.cached_archive()
 
 
-def _password_of(password: bytes | None, password_file: Path | None, file: Path) -> bytes | None:
-    return archive.find_password(password_file, file) if password is None else password
+def _password_of(
+    password: bytes | None, password_file: Path | None, prompt: bool, file: Path
+) -> bytes | None:
+    if password is not None:
+        return password
+    return passwords.find_password(password_file, file, prompt=prompt)
 
 
-def _describe(opened: fashion_synthesis.Benchmark, folder: Path, drawn: bool) -> str:
-    train, test = (len(opened.splits[name]) for name in ("train", "test"))
-    rows = f"{train + test:,} rows ({train:,} for training, {test:,} held out)"
+def _open(root: Path, image_column: str | None, text_column: str | None, benchmark: Any) -> Opened:
+    """Try the kinds in the order of the module text; cheap looks come before the walk through all folders."""
+    columns = image_column, text_column
+    if root.is_file():
+        return _open_file(root, columns)
+    if not root.is_dir():
+        if hub_data.is_name(str(root)):
+            return hub_data.open_name(str(root), *columns)
+        raise DataError(f"no folder {root}; point --data at the folder that holds the FashionSynthesis files")
+    if tables := image_folder.find(root):
+        return image_folder.open_tables(root, tables, *columns)
+    names = (layout.ANNOTATION, deepfashion.CATEGORY_ROWS, deepfashion.PARTITION)
+    found = layout.find_files(root, names)
+    if layout.ANNOTATION in found:
+        _no_columns(columns, "FashionSynthesis")
+        return benchmark()
+    if deepfashion.PARTITION in found:
+        _no_columns(columns, "DeepFashion")
+        partition = found[deepfashion.PARTITION][0]
+        if deepfashion.CATEGORY_ROWS in found:
+            return deepfashion.open_category(root, found[deepfashion.CATEGORY_ROWS][0], partition)
+        if deepfashion.is_in_shop(partition):
+            return deepfashion.open_in_shop(root, partition)
+    if (root / caption_file.NAME).is_file():
+        return _open_file(root / caption_file.NAME, columns)
+    for kind in (parquet_files, shards):
+        files = [
+            file for depth in ("*", "*/*") for file in root.glob(f"{depth}{kind.SUFFIX}") if file.is_file()
+        ]
+        if files:
+            return kind.open_files(root, files, *columns)
+    raise DataError(
+        f"no {layout.ANNOTATION} under {root}, no metadata.jsonl or metadata.csv, captions.json, *.parquet, "
+        f"*.tar or {deepfashion.PARTITION}; point --data at the folder that holds one"
+    )
+
+
+def _open_file(file: Path, columns: tuple[str | None, str | None]) -> Opened:
+    for kind in (parquet_files, shards):
+        if file.suffix == kind.SUFFIX:
+            return kind.open_files(file, [file], *columns)
+    if file.suffix == ".json":
+        _no_columns(columns, "a caption file")
+        return caption_file.open_file(file)
+    raise DataError(f"{file} is no .parquet, .tar or .json file; point --data at one, or at a folder")
+
+
+def _no_columns(columns: tuple[str | None, str | None], kind: str) -> None:
+    if any(columns):
+        raise ConfigError(f"{kind} has no columns to choose; leave --image-column and --text-column out")
+
+
+def _benchmark(
+    root: Path, image_source: str | None, memory_limit: float, ask: fashion_synthesis.Ask
+) -> Opened:
+    """All rows of the benchmark in the order of its annotation."""
+    import datasets
+    import numpy as np
+    from datasets.table import InMemoryTable
+
+    where = fashion_synthesis.find(root)
+    limit = int(memory_limit * fashion_synthesis.GIB)
+    found = fashion_synthesis.open_layout(where, image_source, limit, ask)
+    official = {name: part.data.column("row").to_pylist() for name, part in found.splits.items()}
+    pictures = f"FashionSynthesis, pictures from {found.pictures}" if found.pictures else "no pictures"
+    whole = datasets.concatenate_datasets(list(found.splits.values()))
+    ordered = whole.data.table.take(np.argsort(whole.data.column("row").to_numpy()))
+    whole = datasets.Dataset(InMemoryTable(ordered), info=datasets.DatasetInfo(features=whole.features))
+    return Opened(whole, official, pictures, found.pictures is not None, found.notes)
+
+
+def _describe(opened: Opened, divided: splits.Splits, root: Path, drawn: bool) -> str:
+    train, validation, test = (len(rows) for rows in (divided.train, divided.validation, divided.test))
+    sizes = [
+        f"{train:,} for training",
+        *([f"{validation:,} to validate"] * bool(validation)),
+        f"{test:,} held out",
+    ]
+    rows = f"{train + validation + test:,} rows ({', '.join(sizes)})"
     if drawn:
         return (
             f"data: synthetic archive, {rows} (point --data at a FashionSynthesis folder for the real thing)"
         )
-    pictures = f"pictures from {opened.pictures}" if opened.pictures else "no pictures"
-    return "; ".join([f"data: {folder}, {rows}, {pictures}", *opened.notes])
+    return "; ".join([f"data: {root}, {rows}, {opened.what}", *opened.notes])

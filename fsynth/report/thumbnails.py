@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsynth.errors import DataError, FsynthError
+from fsynth.errors import FsynthError
 from fsynth.report import files
 from fsynth.report.blocks import THUMBNAIL, Card, Gallery, Options, Picture, Section, data_uri
 
 if TYPE_CHECKING:
-    import datasets
+    from fsynth.data.sources import Source
 
+OPTIONS = (
+    "image_source",
+    "memory_limit",
+    "image_column",
+    "text_column",
+    "split_by",
+    "val_fraction",
+    "split_seed",
+)
+"""Settings of a run that decide what its rows are."""
 
 NOTICE = (
     f"This page holds thumbnails, {THUMBNAIL} px at most, of your own training pictures. To pass it on "
@@ -41,8 +50,9 @@ def training_pictures(folder: Path, options: Options) -> Section | None:
 def _cards(settings: Mapping[str, Any], most: int) -> tuple[list[Card], int]:
     from fsynth.order import choose_rows
 
-    train = _open(settings)
-    chosen = choose_rows(len(train), settings["n_images"], settings["seed"])
+    source = _open(settings)
+    train, strata = source.train, source.strata(settings.get("stratify"))
+    chosen = choose_rows(len(train), settings["n_images"], settings["seed"], strata)
     count = min(most, len(chosen))
     shown = [chosen[number * len(chosen) // count] for number in range(count)]
     return [_card(train[place]) for place in shown], len(chosen)
@@ -65,22 +75,13 @@ def _card(row: Mapping[str, Any]) -> Card:
     return Card(row["text"], (Picture(data_uri(row["image"], THUMBNAIL)),))
 
 
-def _open(settings: Mapping[str, Any]) -> datasets.Dataset:
-    from fsynth.data import fashion_synthesis, sources
+def _open(settings: Mapping[str, Any]) -> Source:
+    from fsynth.data import sources
 
     root = _root(settings)
     own = root / sources.PASSWORD_NAME
     file = settings.get("password_file") or (own if own.is_file() else None)  # of a drawn archive
-    ask = functools.partial(_password, file and Path(file))
-    limit = int(settings["memory_limit"] * fashion_synthesis.GIB)
-    where = fashion_synthesis.find(root)
-    return fashion_synthesis.open_layout(where, settings["image_source"], limit, ask).splits["train"]
-
-
-def _password(file: Path | None, archive: Path) -> bytes:
-    from fsynth.data import passwords
-
-    found = passwords.find_password(file, archive, prompt=False)
-    if found is None:
-        raise DataError(f"the password of {archive.name} is not at hand ({passwords.VARIABLE})")
-    return found
+    given = {name: settings[name] for name in OPTIONS if name in settings}
+    source = sources.open_source(root, file and Path(file), prompt=False, **given)
+    source.check_rows(settings.get("fingerprint"))
+    return source

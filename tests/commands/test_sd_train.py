@@ -69,7 +69,7 @@ def squares(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def source(squares, tmp_path, monkeypatch):
-    monkeypatch.setattr(sd_train, "open_source", lambda *_: squares)
+    monkeypatch.setattr(sd_train, "open_source", lambda **_: squares)
     monkeypatch.chdir(tmp_path)
     return squares
 
@@ -112,7 +112,7 @@ def whole_run(squares, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "whole"
     validation = dataclasses.replace(QUICK, pictures=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sd_train, "open_source", lambda *_: squares)
+        patch.setattr(sd_train, "open_source", lambda **_: squares)
         return sd_train.main(_config(n_images=7, output=folder, validation=validation))
 
 
@@ -289,7 +289,7 @@ def test_a_batch_larger_than_the_pictures_is_cut_and_said(capsys):
 
 def test_pictures_that_are_cropped_or_enlarged_are_said(source, monkeypatch, capsys):
     wide = dataclasses.replace(source, train=_rows(4, 0, (24, 16)))
-    monkeypatch.setattr(sd_train, "open_source", lambda *_: wide)
+    monkeypatch.setattr(sd_train, "open_source", lambda **_: wide)
     sd_train.main(_config(epochs=1))
     talk = capsys.readouterr().err
     assert "resolution: 32 px, the model's own (--resolution), from pictures of 24x16" in talk
@@ -330,7 +330,7 @@ def test_a_picture_that_cannot_be_decoded_is_named_and_leaves_no_run(source, tmp
     raw = source.train.cast_column("image", datasets.Image(decode=False)).to_dict()
     raw["image"][6]["bytes"] = b"no picture"
     broken = datasets.Dataset.from_dict(raw, features=source.train.features)
-    monkeypatch.setattr(sd_train, "open_source", lambda *_: dataclasses.replace(source, train=broken))
+    monkeypatch.setattr(sd_train, "open_source", lambda **_: dataclasses.replace(source, train=broken))
     with pytest.raises(DataError, match=r"106\.jpg"):
         sd_train.main(_config())
     assert not list((tmp_path / "runs").glob("*"))

@@ -378,3 +378,16 @@ def test_real_photos_agree_with_the_standard_library_and_read_far_faster():
     start = time.process_time()
     assert [zipped.read(name) for name in names] == expected
     assert slow > 5 * (time.process_time() - start)  # 26; of the processor's time, whatever else runs
+
+
+def test_a_member_that_inflates_to_more_than_it_says_is_stopped(tmp_path):
+    """The size is compared while it inflates, not when the memory is full."""
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("img.jpg", bytes(1 << 25))
+    content = bytearray(path.read_bytes())
+    start = content.rindex(b"PK\1\2")
+    content[start + 24 : start + 28] = (1000).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="inflates to more"):
+        Archive(path).read("img.jpg")

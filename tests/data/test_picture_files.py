@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -216,3 +217,15 @@ def test_a_jpeg_with_bytes_after_its_end_is_a_picture():
 
     Image.new("P", (4, 4)).save(gif, "GIF")
     picture_files.check_picture(gif.getvalue(), "here")
+
+
+def test_a_member_larger_than_any_picture_is_refused_unread(no_password, tmp_path, monkeypatch):
+    monkeypatch.setenv("FSYNTH_ZIP_PASSWORD", make.PASSWORD.decode())
+    monkeypatch.setattr(picture_files, "LARGEST", 100)
+    file = make.save_zip(tmp_path / "img.zip", 1)
+    picture_files.register()
+    with (
+        pytest.raises(DataError, match="decompression bomb"),
+        fsspec.open(picture_files.zip_paths(file, [make.name(0)])[0], "rb"),
+    ):
+        pass

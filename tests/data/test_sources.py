@@ -125,7 +125,7 @@ def test_load_dataset_returns_one_split_when_asked(benchmark_folder):
     test = fsynth.load_dataset(str(benchmark_folder), split="test", image_source="hdf5")
     assert test["row"][:] == list(range(0, 24, 4))
     with pytest.raises(DataError, match="validation"):
-        fsynth.load_dataset(benchmark_folder, split="validation")
+        fsynth.load_dataset(benchmark_folder, split="validation", image_source="hdf5")
 
 
 def test_the_memory_limit_is_in_gibibytes(benchmark_folder, tmp_path):
@@ -153,3 +153,15 @@ def test_the_package_imports_nothing_until_a_name_is_used():
     assert fsynth.load_dataset is sources.load_dataset
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = fsynth.nothing
+
+
+def test_the_benchmark_divided_by_garment_stays_in_memory(benchmark_folder, password):
+    """Pictures of an encrypted archive that pass through map must not reach a cache on the disk."""
+    source = sources.open_source(benchmark_folder, split_by="garment", val_fraction=0.3)
+    parts = (source.train, source.validation, source.test)
+    folders = [{name.rpartition("/")[0] for name in part["name"]} for part in parts]
+    assert [len(side) for side in folders] == [1, 1, 1] and len(set.union(*folders)) == 3
+    mapped = source.validation.map(lambda row: {"copy": row["image"]})
+    assert not mapped.cache_files
+    row = source.validation[0]
+    assert row["image"].format == "JPEG" and row["name"] == make.name(row["row"])

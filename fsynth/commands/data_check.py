@@ -1,0 +1,108 @@
+"""`fsynth data-check`: what a data set holds, what is wrong with it, and what to do about it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from fsynth import console
+from fsynth.config import DataCheckConfig
+from fsynth.console import say
+from fsynth.data import checks, fashion_synthesis, inspection, layout, sources
+from fsynth.data.checks import Finding
+from fsynth.errors import ConfigError, DataError
+
+LEVELS = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class DataCheckResult:
+    """``findings``: the worst first; ``passed``: checks that found nothing; ``failure``: empty, or the line
+    that the command ends with."""
+
+    data: Path
+    verdict: str
+    failure: str
+    findings: tuple[Finding, ...]
+    passed: tuple[str, ...]
+
+
+def main(config: DataCheckConfig) -> DataCheckResult:
+    """Check the data and print what was found; faults do not raise, they stand in the result.
+
+    Raises:
+        ConfigError: a column that is not there, a division that the rows do not allow.
+    """
+    root, ask = sources.locate(config.data, config.password_file)
+    drawn = sources.data_root(config.data) is None
+    say(f"data: {root}" + " (drawn; point --data at a FashionSynthesis folder for the real thing)" * drawn)
+    report = _inspect(root, ask, config)
+    findings = tuple(sorted(report.findings, key=lambda finding: LEVELS.index(finding.level)))
+    result = DataCheckResult(root, _verdict(findings), _failure(root, findings), findings, report.passed)
+    if console.is_main_process():
+        _print(result)
+    return result
+
+
+def _inspect(root: Path, ask: fashion_synthesis.Ask, config: DataCheckConfig) -> inspection.Report:
+    try:
+        if not sources.is_benchmark(root):
+            source = sources.open_source(**config.source())
+            return inspection.inspect_source(source, config.quick, config.workers)
+        where = layout.find(root)
+    except DataError as error:
+        return inspection.Report([checks.fault("layout", error)], ["layout"])
+    if config.split_by != "official" or config.val_fraction:
+        raise ConfigError(
+            "--split-by and --val-fraction divide the rows anew; data-check looks at the split that"
+            " FashionSynthesis itself brings: leave both out"
+        )
+    limit = int(config.memory_limit * fashion_synthesis.GIB)
+    return inspection.inspect(where, config.image_source, limit, ask, config.quick, config.workers)
+
+
+def _verdict(findings: tuple[Finding, ...]) -> str:
+    errors, warnings = (sum(finding.level == level for finding in findings) for level in ("error", "warning"))
+    if errors:
+        return f"not fit for training: {_many(errors, 'fault')}, {_many(warnings, 'warning')}"
+    checked = {finding.check for finding in findings}
+    verdict = "fit for training"
+    if "pictures" in checked:
+        verdict = "the annotation is in order, but there are no pictures to train on"
+    elif "sample" in checked:
+        verdict = "no fault in a sample of the pictures"
+    return f"{verdict}; {_many(warnings, 'warning')}" if warnings else verdict
+
+
+def _failure(root: Path, findings: tuple[Finding, ...]) -> str:
+    errors = [finding for finding in findings if finding.level == "error"]
+    if not errors:
+        return ""
+    first = errors[0]
+    line = f"{_many(len(errors), 'fault')} in {root}; first: {first.text}"
+    return f"{line}; {first.advice}" if first.advice else line
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _print(result: DataCheckResult) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    colors = dict(zip(LEVELS, ("red", "yellow", "dim"), strict=True))
+    for finding in result.findings:
+        lines = [escape(finding.text)]
+        lines += [f"[dim]   {escape(example)}[/]" for example in finding.examples]
+        lines += [f"[dim]-> {escape(finding.advice)}[/]"] if finding.advice else []
+        color = colors[finding.level]
+        table.add_row(f"[{color}]{finding.level}[/]", finding.check, "\n".join(lines))
+    out = Console(file=sys.stderr, highlight=False)
+    out.print(table)
+    if result.passed:
+        out.print(f"no faults: {', '.join(result.passed)}", markup=False)
+    out.print(f"\nverdict: {result.verdict}", markup=False)

@@ -1,0 +1,267 @@
+"""What is wrong with a data set: findings from its sentences, codes, names, splits and scanned pictures.
+
+Pure: the files are read by `fsynth.data.inspection`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from fsynth.data import attributes, duplicates
+from fsynth.data.labels import CATEGORIES, LABELS, agree
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+TOKENS = 77
+"""What CLIP's text encoders read of a sentence, with its start and its end."""
+SOME = 5
+"""Examples that a finding names."""
+FEW = 0.01
+"""Share of rows: the benchmark's own slips (0.2 % contradicting sentences) stay far below it."""
+APART = 6.0
+"""Grey levels: one picture in both sources differs by up to 4.14, different ones by far more."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found; ``error`` makes the data unfit as they are, ``note`` is for information.
+
+    ``count`` is how many rows, members or groups it is about; ``examples`` are the first of them.
+    """
+
+    level: Literal["error", "warning", "note"]
+    check: str
+    count: int
+    text: str
+    advice: str = ""
+    examples: tuple[str, ...] = ()
+
+
+def fault(check: str, error: Exception) -> Finding:
+    """The finding that an error of ours is; its last clause is the advice."""
+    text, _, advice = str(error).rpartition("; ")
+    return Finding("error", check, 1, text or advice, advice if text else "")
+
+
+def sentences_against_codes(
+    texts: Sequence[str], codes: Mapping[str, NDArray[np.int64]], names: Sequence[str]
+) -> Iterator[Finding]:
+    """Rows whose sentence says another gender, sleeve, category or colour than their codes."""
+    wrong: dict[int, str] = {}
+    for column, numbers in codes.items():
+        for row, (text, code) in enumerate(zip(texts, numbers, strict=False)):
+            said, coded = getattr(attributes.parse(text), column), LABELS[column][code]
+            if not agree(column, coded, said):
+                wrong.setdefault(row, f"{_row(row, names)}: {text!r}, {column} {coded}")
+    many = len(wrong) > FEW * len(texts)
+    if wrong:
+        yield Finding(
+            "error" if many else "note",
+            "caption-code",
+            len(wrong),
+            f"{len(wrong):,} of {len(texts):,} sentences contradict the codes of their row",
+            "sentences and codes are shifted or of different files: get the benchmark's own annotation"
+            if many
+            else "slips of the annotators; training follows the sentence",
+            _some(wrong[row] for row in sorted(wrong)),
+        )
+
+
+def folders_against_categories(names: Sequence[str], category: NDArray[np.int64]) -> Iterator[Finding]:
+    """Rows whose folder is named after another garment than their category: never so in the benchmark."""
+    wrong = []
+    for row, (name, code) in enumerate(zip(names, category, strict=False)):
+        word = re.split(r"[_\W]+", folder(name))[-1].lower()
+        if word in CATEGORIES and word != CATEGORIES[code]:
+            wrong.append(f"{_row(row, names)}: category {CATEGORIES[code]}")
+    if wrong:
+        yield Finding(
+            "error",
+            "name-category",
+            len(wrong),
+            f"{len(wrong):,} of {len(names):,} rows have a category that is not the garment of their folder",
+            "rows are swapped between nameList and cate_new: get the benchmark's own annotation",
+            _some(wrong),
+        )
+
+
+def repeated_names(names: Sequence[str]) -> Iterator[Finding]:
+    """Pictures that several rows name."""
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if repeated:
+        yield Finding(
+            "error",
+            "names",
+            len(repeated),
+            f"{len(repeated):,} names stand in nameList more than once",
+            "one picture would have several sentences: get the benchmark's own annotation",
+            _some(repeated),
+        )
+
+
+def long_sentences(
+    texts: Sequence[str], names: Sequence[str], tokens: Callable[[str], int]
+) -> Iterator[Finding]:
+    """Sentences that the text encoder cuts off, and empty ones.
+
+    Args:
+        tokens: how many tokens a sentence has, with start and end; called only where it may have too many.
+    """
+    empty = [row for row, text in enumerate(texts) if not text.strip()]
+    if empty:
+        yield Finding(
+            "error",
+            "captions",
+            len(empty),
+            f"{len(empty):,} sentences are empty",
+            "leave these rows out or write their sentences",
+            _some(_row(row, names) for row in empty),
+        )
+    candidates = {text for text in texts if len(text.lower().encode()) > TOKENS - 2}
+    long = {text for text in candidates if tokens(text) > TOKENS}
+    rows = [row for row, text in enumerate(texts) if text in long]
+    if rows:
+        yield Finding(
+            "warning",
+            "captions",
+            len(rows),
+            f"{len(rows):,} sentences have more than the {TOKENS} tokens that CLIP's text encoder reads",
+            "their ends are cut off: shorten them, most important words first",
+            _some(_row(row, names) for row in rows),
+        )
+
+
+def shared_garments(names: Sequence[str], train: Collection[int], test: Collection[int]) -> Iterator[Finding]:
+    """Test rows that show a garment (a folder) of the training rows; the official split is full of them."""
+    known = {folder(names[row]) for row in train}
+    shared = [row for row in test if folder(names[row]) in known]
+    if shared:
+        yield Finding(
+            "note",
+            "garments",
+            len(shared),
+            f"{len(shared):,} of {len(test):,} test rows show a garment (folder) that is in training, too",
+            "scores tell how new pictures of known garments are met; for new garments split by folder",
+        )
+
+
+def unsafe_names(members: Iterable[str]) -> list[str]:
+    """Names that would leave the folder they are unpacked into (zip-slip)."""
+    return [
+        name
+        for name in members
+        if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/")
+    ]
+
+
+def unreadable(scanned: pa.Table, names: Sequence[str]) -> Iterator[Finding]:
+    """Rows whose picture cannot be read."""
+    broken = [line for line in scanned.select(["row", "error"]).to_pylist() if line["error"] is not None]
+    if broken:
+        yield Finding(
+            "error",
+            "unreadable",
+            len(broken),
+            f"{len(broken):,} of {scanned.num_rows:,} pictures cannot be read",
+            "get the archive again, or leave these rows out",
+            _some(f"{_row(line['row'], names)}: {line['error']}" for line in broken),
+        )
+
+
+def sizes(scanned: pa.Table) -> Iterator[Finding]:
+    """How large the pictures are."""
+    lines = zip(*(scanned[name].to_pylist() for name in ("width", "height", "mode")), strict=True)
+    kinds = Counter(line for line in lines if line[0] is not None)
+    if not kinds:
+        return
+    widths, heights = ({kind[axis] for kind in kinds} for axis in (0, 1))
+    modes = ", ".join(sorted({kind[2] for kind in kinds}))
+    most, times = kinds.most_common(1)[0]
+    total = sum(kinds.values())
+    text = f"{total:,} pictures, {most[0]} x {most[1]} px, {modes}"
+    if len(kinds) > 1:
+        text = (
+            f"{total:,} pictures, {min(widths)} to {max(widths)} px wide, "
+            f"{min(heights)} to {max(heights)} px high, most often {most[0]} x {most[1]} ({times:,}), {modes}"
+        )
+    yield Finding("note", "sizes", total, text)
+
+
+def repeated_pictures(scanned: pa.Table, names: Sequence[str], test: Collection[int]) -> Iterator[Finding]:
+    """Pictures that occur twice, exactly or nearly, and those that stand on both sides of the split."""
+    held_out = set(test)
+    readable = scanned.num_rows - scanned["sha256"].null_count
+    kinds = (("exact", duplicates.exact_groups(scanned)), ("near", duplicates.near_groups(scanned)))
+    for kind, groups in kinds:
+        surplus = sum(len(group) - 1 for group in groups)
+        same = "the same, pixel for pixel" if kind == "exact" else "nearly the same"
+        if groups:
+            yield Finding(
+                "error" if kind == "exact" and surplus > FEW * readable else "warning",
+                f"{kind}-duplicates",
+                len(groups),
+                f"{sum(map(len, groups)):,} pictures in {len(groups):,} groups are {same}",
+                f"{surplus:,} of them add nothing new: leave them out, or see whether rows were mixed up",
+                _some(_group(group, names) for group in groups),
+            )
+        across = [group for group in groups if 0 < len(held_out.intersection(group)) < len(group)]
+        if across:
+            yield Finding(
+                "error" if kind == "exact" else "warning",
+                f"{kind}-duplicates-across-splits",
+                len(across),
+                f"{len(across):,} groups of pictures that are {same} have rows in training and in test",
+                "scores would count training pictures: leave these rows out of training",
+                _some(_group(group, names) for group in across),
+            )
+
+
+def sources_differ(
+    rows: Sequence[int], differences: Sequence[float | None], names: Sequence[str]
+) -> Iterator[Finding]:
+    """Rows whose pictures in the ZIP and in the HDF5 are not of one photo."""
+    read = [(row, by) for row, by in zip(rows, differences, strict=True) if by is not None]
+    wrong = [(row, by) for row, by in read if by > APART]
+    if wrong:
+        yield Finding(
+            "error",
+            "sources",
+            len(wrong),
+            f"{len(wrong):,} of {len(read):,} pictures compared are different ones in ZIP and HDF5 "
+            f"(more than {APART:g} grey levels apart)",
+            "rows are swapped in one of them: get both of the same release",
+            _some(f"{_row(row, names)}: {by:.1f} levels" for row, by in wrong),
+        )
+    elif read:
+        mean = float(np.mean([by for _, by in read]))
+        text = (
+            f"{len(read):,} pictures compared agree in ZIP and HDF5 (mean difference {mean:.2f} grey levels)"
+        )
+        yield Finding("note", "sources", len(read), text)
+
+
+def folder(name: str) -> str:
+    """The folder of a picture, which in the benchmark is its garment."""
+    return name.rpartition("/")[0]
+
+
+def _group(rows: Sequence[int], names: Sequence[str]) -> str:
+    shown = " = ".join(_row(row, names) for row in rows[:3])
+    return shown + (f" = {len(rows) - 3:,} more" if len(rows) > 3 else "")
+
+
+def _row(row: int, names: Sequence[str]) -> str:
+    """A row as the benchmark's files count it, from 1."""
+    return f"row {row + 1} {names[row]}" if row < len(names) else f"row {row + 1}"
+
+
+def _some(examples: Iterable[str]) -> tuple[str, ...]:
+    return tuple(example for example, _ in zip(examples, range(SOME), strict=False))

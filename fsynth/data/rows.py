@@ -1,0 +1,294 @@
+"""What every source is read into: a data set of all rows, with the columns of `fashion_synthesis`.
+
+A source brings pictures and sentences. Labels that it does not bring are read off the sentence; what that
+does not say is null (gender, category), "not stated" (sleeve) or "multicolor" (colour): the benchmark's rule.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsynth.data import attributes, fashion_synthesis, picture_files
+from fsynth.data.labels import LABELS, UNSAID
+from fsynth.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import datasets
+    import numpy as np
+    import pyarrow as pa
+
+TEXT = "text"
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+SPLIT_WORDS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+"""What files and folders of a split are called, as in `datasets`."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A source before its rows are divided.
+
+    Attributes:
+        dataset: all rows, in the order of the column ``row``, which counts from 0.
+        official: train, validation, test -> rows, as the source brings them; empty where it does not.
+        what: the kind of source, and what its pictures come from.
+        has_pictures: whether the column ``image`` is there.
+        notes: what the user should know.
+    """
+
+    dataset: datasets.Dataset
+    official: Mapping[str, Sequence[int]]
+    what: str
+    has_pictures: bool = True
+    notes: tuple[str, ...] = ()
+
+    def names(self) -> list[str]:
+        """The path of every row's picture."""
+        return self.dataset.data.column("name").to_pylist()
+
+    def part(self, rows: np.ndarray, name: str) -> datasets.Dataset:
+        """Some rows. A table in memory gives one in memory, which `datasets` caches nothing of."""
+        import datasets
+        from datasets.table import InMemoryTable
+
+        table = self.dataset.data
+        if not isinstance(table, InMemoryTable):
+            return self.dataset.select(rows)
+        return datasets.Dataset(
+            InMemoryTable(table.table.take(rows)),
+            info=datasets.DatasetInfo(features=self.dataset.features),
+            split=datasets.NamedSplit(name),
+        )
+
+
+@dataclass
+class Listed:
+    """Rows as a source lists them, by split: grown row by row, then made a data set.
+
+    Attributes:
+        names: path of the picture inside the source.
+        labels: label column -> names, where the source brings them.
+        paths: what `datasets.Image` opens.
+        official: split -> rows.
+    """
+
+    names: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    labels: dict[str, list[Any]] = field(default_factory=dict)
+    official: dict[str, list[int]] = field(default_factory=dict)
+
+    def add(self, split: str | None, name: str, text: str, path: str) -> None:
+        """One row; a split of None is no split."""
+        if split is not None:
+            self.official.setdefault(split, []).append(len(self.names))
+        self.names.append(name)
+        self.texts.append(text)
+        self.paths.append(path)
+
+    def open(self, what: str, notes: Sequence[str] = ()) -> Opened:
+        """The data set, in memory: it holds paths, not pictures."""
+        import datasets
+        import pyarrow as pa
+        from datasets.table import InMemoryTable
+
+        picture_files.register()
+        features = fashion_synthesis.columns_of(with_pictures=True)
+        codes, more = codes_of(self.texts, self.labels)
+        columns = {TEXT: self.texts, **codes, "name": self.names, "row": range(len(self.names))}
+        types = features.arrow_schema
+        no_bytes = pa.nulls(len(self.paths), pa.binary())
+        arrays = {name: pa.array(values, type=types.field(name).type) for name, values in columns.items()}
+        arrays["image"] = pa.StructArray.from_arrays(
+            [no_bytes, pa.array(self.paths, pa.string())], ["bytes", "path"]
+        )
+        table = pa.Table.from_arrays([arrays[name] for name in features], schema=types)
+        dataset = datasets.Dataset(InMemoryTable(table), info=datasets.DatasetInfo(features=features))
+        return Opened(dataset, self.official, what, notes=(*notes, *more))
+
+
+def from_columns(
+    parts: Mapping[str, datasets.Dataset],
+    what: str,
+    image_column: str | None,
+    text_column: str | None,
+    origin: str,
+) -> Opened:
+    """A source that `datasets` has opened: its pictures stay where they are, only the other columns are read.
+
+    Args:
+        parts: split -> rows.
+        image_column: default ``image``.
+        text_column: default ``text``.
+        origin: how messages name the source.
+
+    Raises:
+        ConfigError: a column that is not there.
+        DataError: a column of another kind, a row without sentence.
+    """
+    import datasets
+
+    image, text = image_column or "image", text_column or TEXT
+    whole = datasets.concatenate_datasets(list(parts.values()))
+    need_columns(whole.column_names, image, text, origin)
+    known = {name: _plain(whole, name) for name in LABELS if name in whole.column_names}
+    texts = check_texts(_plain(whole, text), text, origin)
+    codes, notes = codes_of(texts, known)
+    columns = {TEXT: texts, **codes, "name": _names(whole, image), "row": list(range(len(whole)))}
+    features = fashion_synthesis.columns_of(with_pictures=False)
+    others = datasets.Dataset.from_dict(columns, features=features)
+    pictures = whole.select_columns([image])
+    if image != "image":
+        pictures = pictures.rename_column(image, "image")
+    pictures = pictures.cast_column("image", datasets.Image(mode="RGB"))
+    official: dict[str, range] = {}
+    start = 0
+    for name, part in parts.items():
+        official[name] = range(start, start + len(part))
+        start += len(part)
+    joined = datasets.concatenate_datasets([pictures, others], axis=1)
+    return Opened(joined, official, what, notes=tuple(notes))
+
+
+def need_columns(there: Iterable[str], image: str, text: str, origin: str) -> None:
+    """Refuse a source without the columns of pictures and sentences.
+
+    Raises:
+        ConfigError: naming the columns there are.
+    """
+    for flag, wanted in (("--image-column", image), ("--text-column", text)):
+        if wanted not in there:
+            columns = ", ".join(map(str, there)) or "none"
+            raise ConfigError(f"{origin} has no column '{wanted}'; name one of these with {flag}: {columns}")
+
+
+def check_texts(texts: Sequence[Any], column: str, origin: str) -> list[str]:
+    """The sentences, none of which may be missing.
+
+    Raises:
+        DataError: naming the first row that has none.
+    """
+    for row, text in enumerate(texts):
+        if not isinstance(text, str) or not text.strip():
+            raise DataError(
+                f"row {row} of {origin} has no sentence in '{column}' but {text!r}; "
+                "add it, or take the row out"
+            )
+    return list(texts)
+
+
+def codes_of(
+    texts: Sequence[str], known: Mapping[str, Sequence[Any]]
+) -> tuple[dict[str, list[int | None]], list[str]]:
+    """Label column -> 0-based codes of `LABELS`, and notes on columns that could not be used.
+
+    Args:
+        known: label columns that the source brings, as names, None where it does not say; one with a
+            foreign name is left aside whole.
+    """
+    said = [attributes.parse(text) for text in texts]
+    codes: dict[str, list[int | None]] = {}
+    notes = []
+    for column, names in LABELS.items():
+        numbers: dict[str | None, int] = {name: number for number, name in enumerate(names)}
+        given = known.get(column)
+        foreign = None if given is None else next((x for x in given if x not in (None, *names)), None)
+        unsaid = numbers.get(UNSAID.get(column))
+        codes[column] = [numbers.get(getattr(one, column), unsaid) for one in said]
+        if given is not None and foreign is None:
+            pairs = zip(given, codes[column], strict=True)
+            codes[column] = [numbers.get(value, read) for value, read in pairs]
+        if foreign is not None:
+            notes.append(f"labels in '{column}' are left aside, first {foreign!r}: read from the sentences")
+    return codes, notes
+
+
+def split_named(relative: Path | str) -> str | None:
+    """The split of a file by its folder's name or its own: ``train/0.tar``, ``val-0.parquet``."""
+    *folders, file = Path(relative).parts
+    stem = file.replace(".", "-").replace("_", "-").split("-")[0]
+    for part in (*folders, stem):
+        for name, words in SPLIT_WORDS.items():
+            if part.lower() in words:
+                return name
+    return None
+
+
+def by_split(root: Path, files: Iterable[Path]) -> dict[str, list[Path]]:
+    """Files by split; without any sign of one, all are ``train``.
+
+    Raises:
+        DataError: some files belong to a split and others to none.
+    """
+    found: dict[str, list[Path]] = {}
+    for file in sorted(files):
+        found.setdefault(split_named(file.relative_to(root)) or "", []).append(file)
+    if "" in found and len(found) > 1:
+        raise DataError(
+            f"{found[''][0]} belongs to no split but others in {root} do; name it or its folder train, "
+            "validation or test"
+        )
+    return {name or "train": found[name] for name in ("train", "validation", "test", "") if name in found}
+
+
+def check_inside(name: str, origin: str) -> str:
+    """A picture's path as written in a list, tidied.
+
+    Raises:
+        DataError: it leads out of the folder.
+    """
+    tidy = posixpath.normpath(name.replace("\\", "/"))
+    if tidy.startswith(("/", "../")) or tidy == "..":
+        raise DataError(f"{origin} names '{name}', which lies outside its folder; take the row out")
+    return tidy
+
+
+def need_files(paths: Sequence[str], origin: str) -> None:
+    """Refuse a list that names pictures which are not there.
+
+    Raises:
+        DataError: how many, and the first.
+    """
+    missing = [path for path in paths if not Path(path).is_file()]
+    if missing:
+        raise DataError(
+            f"{origin} names {len(paths):,} pictures, of which {len(missing):,} are not there, first "
+            f"{missing[0]}; add them, or take their rows out"
+        )
+
+
+def _plain(dataset: datasets.Dataset, column: str) -> list[Any]:
+    """A column as Python values, class labels as names."""
+    import datasets
+
+    feature = dataset.features[column]
+    values = dataset.select_columns([column])[:][column]
+    if isinstance(feature, datasets.ClassLabel):
+        return [None if value is None else feature.names[value] for value in values]
+    return values
+
+
+def _names(dataset: datasets.Dataset, image: str) -> list[str]:
+    """The column ``name``, else the paths that came with the pictures, else numbers."""
+    if "name" in dataset.column_names:
+        return [str(name) for name in _plain(dataset, "name")]
+    paths = [_path(chunk) for chunk in dataset.select_columns([image]).data.column(image).chunks]
+    flat = [path for part in paths for path in part]
+    return [path or f"{row:08d}" for row, path in enumerate(flat)]
+
+
+def _path(chunk: pa.Array) -> list[str | None]:
+    import pyarrow as pa
+
+    if pa.types.is_string(chunk.type):
+        return chunk.to_pylist()
+    if pa.types.is_struct(chunk.type) and chunk.type.get_field_index("path") >= 0:
+        return chunk.field("path").to_pylist()
+    return [None] * len(chunk)

@@ -1,0 +1,174 @@
+"""Reads every picture of a data set once: what it is, and what tells it from the others.
+
+Pictures are decoded in memory, one at a time in each process; nothing of them is kept but hashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fsynth import console
+from fsynth.data import duplicates
+from fsynth.errors import DataError, reason
+
+if TYPE_CHECKING:
+    import datasets
+    import pyarrow as pa
+    from PIL import Image
+
+_BATCH = 32  # pictures a worker sends home together
+
+
+def pictures(rows: Sequence[int], paths: Sequence[str]) -> datasets.Dataset:
+    """A data set of nothing but pictures, for `scan` where no whole data set can be opened.
+
+    Args:
+        rows: number of each.
+        paths: what `fsynth.data.picture_files` makes.
+    """
+    import datasets
+    import pyarrow as pa
+    from datasets.table import InMemoryTable
+
+    from fsynth.data import picture_files
+
+    picture_files.register()
+    features = datasets.Features({"image": datasets.Image(decode=False), "row": datasets.Value("int32")})
+    images = pa.StructArray.from_arrays(
+        [pa.nulls(len(rows), pa.binary()), pa.array(paths, pa.string())], ["bytes", "path"]
+    )
+    table = pa.Table.from_arrays([images, pa.array(rows, pa.int32())], schema=features.arrow_schema)
+    return datasets.Dataset(InMemoryTable(table), info=datasets.DatasetInfo(features=features))
+
+
+def scan(dataset: datasets.Dataset, workers: int = 0) -> pa.Table:
+    """Read all pictures, with a progress bar.
+
+    Args:
+        dataset: with the columns image and row.
+        workers: processes that read; 0 reads in this one.
+
+    Returns:
+        a line a picture, in the order of the data set: row (int32), width, height (int32), mode (as stored),
+        sha256 (of the size and the RGB pixels), phash, colors (`duplicates`), and error (string).
+        Where error is given, the picture cannot be read and all but row is null.
+
+    Raises:
+        DataError: when a worker is killed.
+    """
+    import pyarrow as pa
+    from torch.utils.data import DataLoader
+    from tqdm import tqdm
+
+    loader = DataLoader(_Records(dataset), batch_size=_BATCH, num_workers=workers, collate_fn=list)
+    batches = []
+    quiet = not console.is_main_process()
+    try:
+        with tqdm(total=len(dataset), desc="reading pictures", unit="", disable=quiet) as bar:
+            for records in loader:
+                batches.append(pa.RecordBatch.from_pylist(records, schema=_schema()))
+                bar.update(len(records))
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DataError(
+            f"a process that read pictures has ended ({reason(error)}); "
+            "it may have run out of memory: take fewer --workers"
+        ) from None
+    return pa.Table.from_batches(batches, schema=_schema())
+
+
+def differences(some: datasets.Dataset, others: datasets.Dataset) -> list[float | None]:
+    """Mean difference in grey levels (0..255) of the pictures at the same places.
+
+    None where one of the two cannot be read. The first is brought to the size of the second (Lanczos).
+    """
+    from PIL import Image
+
+    found: list[float | None] = []
+    for one, other in zip(_Records(some).images(), _Records(others).images(), strict=True):
+        if one is None or other is None:
+            found.append(None)
+            continue
+        small = one.resize(other.size, Image.Resampling.LANCZOS)
+        found.append(float(np.abs(np.asarray(small, np.int16) - np.asarray(other, np.int16)).mean()))
+    return found
+
+
+class _Records:
+    """Pictures as lines of the table: what the loader's workers send home."""
+
+    def __init__(self, dataset: datasets.Dataset) -> None:
+        import datasets
+
+        undecoded = datasets.Image(decode=False)
+        self.dataset = dataset.select_columns(["image", "row"]).cast_column("image", undecoded)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        line = self.dataset[index]
+        try:
+            return {"row": line["row"], **_describe(*_decoded(line["image"]))}
+        except (DataError, *_unreadable()) as error:
+            return {"row": line["row"], "error": reason(error)}
+
+    def images(self) -> Iterator[Image.Image | None]:
+        """The pictures as RGB, None for the unreadable."""
+        for index in range(len(self)):
+            try:
+                yield _decoded(self.dataset[index]["image"])[0]
+            except (DataError, *_unreadable()):
+                yield None
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    """What picture decoders raise."""
+    from PIL import Image
+
+    return OSError, ValueError, SyntaxError, Image.DecompressionBombError
+
+
+def _decoded(image: dict[str, Any] | None) -> tuple[Image.Image, str]:
+    """The picture as RGB, and its mode as stored."""
+    import fsspec
+    from PIL import Image
+
+    if image is None or (image["bytes"] is None and image["path"] is None):
+        raise DataError("there is no picture; leave the row out")
+    content = image["bytes"]
+    if content is None:
+        with fsspec.open(image["path"], "rb") as file:
+            content = file.read()
+    with Image.open(io.BytesIO(content)) as picture:
+        return picture.convert("RGB"), picture.mode
+
+
+def _describe(picture: Image.Image, mode: str) -> dict[str, Any]:
+    digest = hashlib.sha256(b"%d x %d " % picture.size)
+    digest.update(picture.tobytes())
+    return {
+        "width": picture.width,
+        "height": picture.height,
+        "mode": mode,
+        "sha256": digest.digest(),
+        "phash": duplicates.perceptual_hash(picture),
+        "colors": duplicates.color_grid(picture),
+    }
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    numbers, texts, hashes = ("row", "width", "height"), ("mode", "error"), ("sha256", "phash", "colors")
+    return pa.schema(
+        [(name, pa.int32()) for name in numbers]
+        + [(name, pa.string()) for name in texts]
+        + [(name, pa.binary()) for name in hashes]
+    )

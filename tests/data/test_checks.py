@@ -1,0 +1,47 @@
+"""Findings from plain lists; with files around them: tests/commands/test_data_check.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from fsynth.data import checks
+from fsynth.errors import DataError
+
+NAMES = ["img/Red_Dress/img_1.jpg", "img/Blue_Tee/img_2.jpg", "img/Red_Dress/img_3.jpg"]
+
+
+def test_an_error_of_ours_becomes_text_and_advice():
+    found = checks.fault("split", DataError("ind.mat: row 7; stands twice; use another"))
+    assert (found.text, found.advice) == ("ind.mat: row 7; stands twice", "use another")
+    assert checks.fault("split", DataError("no clause")).text == "no clause"
+
+
+def test_sentences_over_the_encoders_length_are_named():
+    texts = ["the lady wore a dress.", "a " * 76 + "a", "short but " + "x" * 100]
+    found = list(checks.long_sentences(texts, NAMES, lambda text: len(text.split()) + 2))
+    (long,) = found
+    assert long.level == "warning" and long.count == 1 and long.examples == ("row 2 img/Blue_Tee/img_2.jpg",)
+
+
+def test_short_sentences_are_not_tokenised():
+    def never(text: str) -> int:
+        raise AssertionError(text)
+
+    assert not list(checks.long_sentences(["the lady wore a dress."], NAMES, never))
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../up.jpg", "img/../../up.jpg", "C:/windows.jpg"])
+def test_names_that_leave_their_folder_are_unsafe(name):
+    assert checks.unsafe_names(["img/Good..Dress/img_1.jpg", name]) == [name]
+
+
+def test_garments_on_both_sides_are_counted_by_test_row():
+    (found,) = checks.shared_garments(NAMES, train=[0], test=[1, 2])
+    assert found.level == "note" and found.count == 1
+    assert not list(checks.shared_garments(NAMES, train=[1], test=[0, 2]))
+
+
+def test_pictures_that_could_not_be_compared_count_for_nothing():
+    (found,) = checks.sources_differ([0, 1, 2], [1.0, None, 30.0], NAMES)
+    assert found.level == "error" and found.count == 1 and "of 2 pictures" in found.text
+    assert not list(checks.sources_differ([0], [None], NAMES))

@@ -1,0 +1,73 @@
+"""Every picture read once: what the table says, also of pictures that cannot be read."""
+
+from __future__ import annotations
+
+import datasets
+import numpy as np
+import pytest
+
+from fsynth.data import duplicates, fashion_synthesis, picture_files, scan
+from tests.data import make_fixture
+
+
+@pytest.fixture
+def benchmark(password, benchmark_folder):
+    return fashion_synthesis.load(benchmark_folder)["train"]
+
+
+def test_a_line_a_picture_in_the_order_of_the_data_set(benchmark):
+    table = scan.scan(benchmark)
+    assert table["row"].to_pylist() == benchmark["row"]
+    assert set(table["width"].to_pylist()) == {make_fixture.WIDTH}
+    assert set(table["height"].to_pylist()) == {make_fixture.HEIGHT}
+    assert set(table["mode"].to_pylist()) == {"RGB"} and table["error"].null_count == len(benchmark)
+    assert len(set(table["sha256"].to_pylist())) == len(benchmark)
+    first = benchmark[0]["image"]
+    assert table["phash"][0].as_py() == duplicates.perceptual_hash(first)
+    assert table["colors"][0].as_py() == duplicates.color_grid(first)
+
+
+def test_workers_read_the_same(benchmark):
+    assert scan.scan(benchmark, workers=2) == scan.scan(benchmark)
+
+
+def test_pictures_that_cannot_be_read_have_an_error_and_nothing_else(no_password, tmp_path, monkeypatch):
+    monkeypatch.setenv("FSYNTH_ZIP_PASSWORD", make_fixture.PASSWORD.decode())
+    members = {make_fixture.name(1): b"no picture", make_fixture.name(2): make_fixture.jpeg(2)[:-200]}
+    file = make_fixture.save_zip(tmp_path / "img.zip", 4, members=members)
+    paths = picture_files.zip_paths(file, [make_fixture.name(row) for row in range(4)])
+    table = scan.scan(scan.pictures([7, 8, 9, 10], paths)).to_pylist()
+    assert [line["row"] for line in table] == [7, 8, 9, 10]
+    assert [line["error"] is None for line in table] == [True, False, False, True]
+    assert "no known picture format" in table[1]["error"]
+    assert all(value is None for key, value in table[1].items() if key not in ("row", "error"))
+
+
+def test_pictures_held_in_the_table_are_read_too():
+    """As an image folder or a Parquet file brings them."""
+    content = make_fixture.jpeg(3)
+    dataset = datasets.Dataset.from_dict(
+        {"image": [{"bytes": content, "path": None}, None], "row": [0, 1]},
+        features=datasets.Features({"image": datasets.Image(), "row": datasets.Value("int32")}),
+    )
+    first, second = scan.scan(dataset).to_pylist()
+    assert first["width"] == make_fixture.WIDTH and second["error"].startswith("there is no picture")
+
+
+def test_differences_tell_swapped_pictures(password, benchmark_folder):
+    zipped, hdf5 = (fashion_synthesis.load(benchmark_folder, source)["train"] for source in ("zip", "hdf5"))
+    assert max(scan.differences(zipped, hdf5)) < 3
+    swapped = hdf5.select([len(hdf5) - 1, *range(1, len(hdf5))])
+    assert np.argmax(scan.differences(zipped, swapped)) == 0
+    assert scan.differences(zipped, swapped)[0] > 6
+
+
+def test_a_killed_worker_is_an_error_of_one_line(benchmark, monkeypatch):
+    import os
+    import signal
+
+    from fsynth.errors import DataError
+
+    monkeypatch.setattr(scan, "_describe", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(DataError, match="a process that read pictures has ended"):
+        scan.scan(benchmark, workers=1)

@@ -1,0 +1,149 @@
+"""Which rows train, validate and test."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fsynth.data import splits
+from fsynth.errors import ConfigError, DataError
+from fsynth.order import choose_rows
+
+
+def _names(garments: list[int]) -> list[str]:
+    """Rows in the order of a list: ``garments[i]`` pictures of garment i."""
+    return [f"img/g{garment}/{number}.jpg" for garment, size in enumerate(garments) for number in range(size)]
+
+
+def _sides(divided):
+    return [part.tolist() for part in (divided.train, divided.validation, divided.test)]
+
+
+@st.composite
+def _sources(draw):
+    names = _names(draw(st.lists(st.integers(1, 12), min_size=4, max_size=40)))
+    test = draw(st.integers(0, len(names) - 3))
+    rows = draw(st.permutations(range(len(names))))
+    return names, {"train": sorted(rows[test:]), "test": sorted(rows[:test])}
+
+
+@settings(deadline=None)
+@given(_sources(), st.sampled_from(["official", "garment"]), st.sampled_from([0.0, 0.2]), st.integers(0, 5))
+def test_sides_are_disjoint_complete_sorted_and_the_same_again(source, by, fraction, seed):
+    names, official = source
+    divided = splits.split(names, official, by, fraction, seed)
+    sides = _sides(divided)
+    assert sorted(row for side in sides for row in side) == list(range(len(names)))
+    assert all(side == sorted(side) for side in sides)
+    assert sides[0] and sides[2] and bool(sides[1]) == bool(fraction)
+    again = splits.split(names, official, by, fraction, seed)
+    assert _sides(again) == sides and again.fingerprint() == divided.fingerprint()
+    if by == "garment":
+        folders = [{posixpath.dirname(names[row]) for row in side} for side in sides]
+        assert not (folders[0] & folders[1] or folders[0] & folders[2] or folders[1] & folders[2])
+    elif official["test"]:
+        assert sides[2] == official["test"] and set(sides[0]) | set(sides[1]) == set(official["train"])
+
+
+def test_sides_of_whole_garments_have_nearly_the_official_sizes():
+    names = _names([1 + number % 17 for number in range(400)])
+    official = {"test": range(0, len(names), 9)}
+    official["train"] = sorted(set(range(len(names))) - set(official["test"]))
+    divided = splits.split(names, official, "garment", 0.1, 3)
+    assert abs(len(divided.test) - len(official["test"])) <= 9
+    assert abs(len(divided.validation) - round(0.1 * len(official["train"]))) <= 9
+
+
+def test_another_seed_draws_other_rows_of_the_same_number():
+    names = _names([100])
+    first, second = (splits.split(names, {}, seed=seed) for seed in (0, 1))
+    assert len(first.test) == len(second.test) == 10
+    assert first.test.tolist() != second.test.tolist()
+    assert "no test rows: 10% of all drawn, seed 0" in first.how
+
+
+def test_what_the_data_bring_is_kept_and_validation_rows_test_where_no_test_rows_are():
+    names = _names([10])
+    brought = {"train": [0, 2, 4, 6, 8], "validation": [1, 3], "test": [5, 7, 9]}
+    assert _sides(splits.split(names, brought)) == list(brought.values())
+    divided = splits.split(names, {"train": range(8), "validation": [9, 8]})
+    assert _sides(divided) == [list(range(8)), [], [8, 9]]
+    assert "validation rows test" in divided.how
+
+
+def test_validation_rows_come_out_of_the_training_rows():
+    names, official = _names([40]), {"train": range(10, 40), "test": range(10)}
+    divided = splits.split(names, official, val_fraction=0.2)
+    assert (len(divided.train), len(divided.validation), len(divided.test)) == (24, 6, 10)
+    assert divided.describe().startswith("rows: 24 train, 6 validate, 10 test (")
+    assert divided.describe().endswith(f"; fingerprint {divided.fingerprint()}")
+
+
+def test_the_fingerprint_changes_with_rows_sides_and_names():
+    names = _names([10])
+    kinds = [
+        splits.split(names, {"train": range(9), "test": [9]}),
+        splits.split(names, {"train": range(1, 10), "test": [0]}),
+        splits.split(names, {"train": range(8), "validation": [8], "test": [9]}),
+        splits.split([*names[:9], "other.jpg"], {"train": range(9), "test": [9]}),
+    ]
+    prints = [kind.fingerprint() for kind in kinds]
+    assert len(set(prints)) == 4 and all(len(one) == 12 and int(one, 16) >= 0 for one in prints)
+
+
+@pytest.mark.parametrize(
+    ("rows", "official", "options", "kind", "message"),
+    [
+        ([1], {}, {}, DataError, "1 row cannot be divided into training and test rows; add pictures"),
+        (
+            [10],
+            {},
+            {"by": "garment"},
+            ConfigError,
+            "--split-by garment: the pictures lie in 1 folder(s), first 'img/g0', too few for 2 sides; "
+            "use --split-by official",
+        ),
+        (
+            [10],
+            {"train": range(6), "validation": [6, 7], "test": [8, 9]},
+            {"val_fraction": 0.1},
+            ConfigError,
+            "--val-fraction 0.1: the data bring 2 validation rows; leave it out",
+        ),
+        (
+            [3],
+            {"train": [0], "test": [1, 2]},
+            {"val_fraction": 0.5},
+            ConfigError,
+            "--val-fraction 0.5 of 1 training rows leaves none to train on; take less",
+        ),
+    ],
+)
+def test_impossible_divisions_are_refused(rows, official, options, kind, message):
+    with pytest.raises(kind) as error:
+        splits.split(_names(rows), official, **options)
+    assert str(error.value) == message
+
+
+@settings(deadline=None)  # the first draw imports torch
+@given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=200), st.data())
+def test_a_stratified_draw_keeps_the_shares(labels, data):
+    wanted = data.draw(st.integers(1, len(labels)))
+    chosen = choose_rows(len(labels), wanted, 0, labels)
+    assert len(set(chosen)) == wanted and chosen == sorted(chosen)
+    drawn = Counter(labels[row] for row in chosen)
+    for label, count in Counter(labels).items():
+        assert abs(drawn[label] - wanted * count / len(labels)) < 1
+
+
+def test_a_stratified_draw_is_seeded_and_differs_from_the_first_rows():
+    labels = ["dress"] * 90 + [None] * 10
+    first = choose_rows(100, 20, 0, labels)
+    assert first == choose_rows(100, 20, 0, labels) != choose_rows(100, 20, 1, labels)
+    assert sum(row >= 90 for row in first) == 2
+    assert not np.array_equal(first[:18], range(18))
