@@ -78,7 +78,7 @@ def test_an_image_folder_holds_out_a_tenth(folder):
     assert source.rows.startswith(
         "rows: 3 train, 0 validate, 1 test (the data bring no test rows: 10% of all"
     )
-    assert source.location == folder and source.fingerprint in source.rows
+    assert source.setting == folder and source.fingerprint in source.rows
 
 
 def test_an_image_folder_may_have_a_csv_and_other_columns(folder):
@@ -309,7 +309,7 @@ def test_a_hub_data_set_comes_through_datasets(monkeypatch, tmp_path):
     monkeypatch.setattr(datasets, "load_dataset", lambda name: {"org/name": rows}[name])
     source = sources.open_source(Path("org/name"))
     _check_same(source)
-    assert source.location == Path("org/name")
+    assert source.setting == Path("org/name")
     assert source.describe.startswith("data: org/name, 4 rows (3 for training, 1 held out), hub data set")
 
 
