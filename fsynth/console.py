@@ -23,9 +23,9 @@ def say(text: str = "") -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def counted(number: int, thing: str) -> str:
+def counted(number: int, thing: str, none: str = "no") -> str:
     """``1 step``, ``2,000 steps``, ``no steps``."""
-    amount = f"{number:,}" if number else "no"
+    amount = f"{number:,}" if number else none
     return f"{amount} {thing}" if number == 1 else f"{amount} {thing}s"
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from fsynth import console
 from fsynth.config import DataCheckConfig
-from fsynth.console import say
-from fsynth.data import checks, fashion_synthesis, inspection, layout, sources
+from fsynth.console import counted, say
+from fsynth.data import checks, fashion_synthesis, inspection, sources
 from fsynth.data.checks import Finding
+from fsynth.data.sources import Place
 from fsynth.errors import ConfigError, DataError
 
 LEVELS = ("error", "warning", "note")
@@ -34,10 +35,10 @@ def main(config: DataCheckConfig) -> DataCheckResult:
     Raises:
         ConfigError: a column that is not there, a division that the rows do not allow.
     """
-    root, ask = sources.locate(config.data, config.password_file)
-    drawn = sources.data_root(config.data) is None
-    say(f"data: {root}" + " (drawn; point --data at a FashionSynthesis folder for the real thing)" * drawn)
-    report = _inspect(root, ask, config)
+    place = sources.locate(config.data, config.password_file)
+    root = place.root
+    say(f"data: {root}{place.note}")
+    report = _inspect(place, config)
     findings = tuple(sorted(report.findings, key=lambda finding: LEVELS.index(finding.level)))
     result = DataCheckResult(root, _verdict(findings), _failure(root, findings), findings, report.passed)
     if console.is_main_process():
@@ -45,12 +46,12 @@ def main(config: DataCheckConfig) -> DataCheckResult:
     return result
 
 
-def _inspect(root: Path, ask: fashion_synthesis.Ask, config: DataCheckConfig) -> inspection.Report:
+def _inspect(place: Place, config: DataCheckConfig) -> inspection.Report:
     try:
-        if not sources.is_benchmark(root):
+        where = sources.find_benchmark(place.root)
+        if where is None:
             source = sources.open_source(**config.source())
             return inspection.inspect_source(source, config.quick, config.workers)
-        where = layout.find(root)
     except DataError as error:
         return inspection.Report([checks.fault("layout", error)], ["layout"])
     if config.split_by != "official" or config.val_fraction:
@@ -59,20 +60,20 @@ def _inspect(root: Path, ask: fashion_synthesis.Ask, config: DataCheckConfig) ->
             " FashionSynthesis itself brings: leave both out"
         )
     limit = int(config.memory_limit * fashion_synthesis.GIB)
-    return inspection.inspect(where, config.image_source, limit, ask, config.quick, config.workers)
+    return inspection.inspect(where, config.image_source, limit, place.ask, config.quick, config.workers)
 
 
 def _verdict(findings: tuple[Finding, ...]) -> str:
     errors, warnings = (sum(finding.level == level for finding in findings) for level in ("error", "warning"))
     if errors:
-        return f"not fit for training: {_many(errors, 'fault')}, {_many(warnings, 'warning')}"
+        return f"not fit for training: {counted(errors, 'fault')}, {counted(warnings, 'warning', none='0')}"
     checked = {finding.check for finding in findings}
     verdict = "fit for training"
     if "pictures" in checked:
         verdict = "the annotation is in order, but there are no pictures to train on"
     elif "sample" in checked:
         verdict = "no fault in a sample of the pictures"
-    return f"{verdict}; {_many(warnings, 'warning')}" if warnings else verdict
+    return f"{verdict}; {counted(warnings, 'warning')}" if warnings else verdict
 
 
 def _failure(root: Path, findings: tuple[Finding, ...]) -> str:
@@ -80,12 +81,8 @@ def _failure(root: Path, findings: tuple[Finding, ...]) -> str:
     if not errors:
         return ""
     first = errors[0]
-    line = f"{_many(len(errors), 'fault')} in {root}; first: {first.text}"
+    line = f"{counted(len(errors), 'fault')} in {root}; first: {first.text}"
     return f"{line}; {first.advice}" if first.advice else line
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _print(result: DataCheckResult) -> None:

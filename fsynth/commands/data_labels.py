@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fsynth import outputs, plots
 from fsynth.config import DataLabelsConfig
 from fsynth.console import say
-from fsynth.data import annotation, attributes, drawn_archive, layout, sources, synthetic
+from fsynth.data import annotation, attributes, drawn_archive, layout, sources
 from fsynth.data.labels import LABELS, UNKNOWN, UNSAID, agree
 
 if TYPE_CHECKING:
@@ -43,18 +43,17 @@ def main(config: DataLabelsConfig) -> DataLabelsResult:
         DataError: an annotation that is missing or broken.
         OutputError: a place that cannot be written.
     """
-    root = sources.data_root(config.data)
-    drawn = root is None
-    where = layout.find(synthetic.cached_archive() if root is None else root)
-    note = " (drawn; point --data at a FashionSynthesis folder for the real thing)" if drawn else ""
-    say(f"data: {where.annotation}{note}")
+    place = sources.locate(config.data)
+    where = layout.find(place.root)
+    drawn = drawn_archive.holds_drawings(where)
+    say(f"data: {where.annotation}{place.note}")
     rows = annotation.read(where.annotation)
     with outputs.whole_folder(config.output, "data-labels") as (staging, final):
         said = [attributes.parse(text) for text in rows.text]
         table = _table(rows, said, _split_names(where, len(rows)))
         agreement = {column: _agreement(table, column) for column in LABELS}
-        _write(staging, table, agreement, drawn or drawn_archive.is_drawn(where.root))
-        title = f"What {len(rows):,} {'drawn ' if drawn else ''}sentences say"
+        _write(staging, table, agreement, drawn)
+        title = f"What {len(rows):,} {'drawn ' if place.synthetic else ''}sentences say"
         plots.label_bars(_panels(table), len(rows), title).savefig(staging / "labels.png")
     for line in _lines(agreement, len(rows)):
         say(line)

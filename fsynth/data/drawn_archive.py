@@ -15,6 +15,7 @@ from fsynth import outputs
 from fsynth.console import is_main_process
 from fsynth.data import drawing_workers, matlab_files, zip_writer
 from fsynth.data.drawing_workers import Picture, Task
+from fsynth.data.layout import Layout
 from fsynth.data.listing import Listing
 
 FORMAT_VERSION = 1
@@ -50,6 +51,11 @@ _THEIRS = (
 def is_drawn(folder: Path) -> bool:
     """Whether a folder holds a drawn archive, rather than somebody's pictures."""
     return all((folder / name).is_file() for name in FILES)
+
+
+def holds_drawings(where: Layout) -> bool:
+    """`is_drawn`, of the archive that was found somewhere under a folder."""
+    return is_drawn(where.annotation.parents[1])
 
 
 def write(

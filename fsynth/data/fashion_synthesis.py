@@ -11,10 +11,10 @@ into a cache only for tables that came from a file, so pictures that pass throug
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fsynth.data import annotation, hdf5_pictures, labels, layout, picture_files
 from fsynth.data.archive import current_password
@@ -24,7 +24,7 @@ from fsynth.errors import DataError
 if TYPE_CHECKING:
     import datasets
     import numpy as np
-    import pyarrow as pa
+    from numpy.typing import NDArray
 
     from fsynth.data.archive import Archive
 
@@ -38,11 +38,21 @@ Ask = Callable[["Path"], "bytes | None"]
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What was opened: the splits, the file its pictures come from, and what the user should know."""
+    """What was opened: all rows in the annotation's order, the official split, the file its pictures come
+    from, and what the user should know."""
 
-    splits: datasets.DatasetDict
+    rows: datasets.Dataset
+    official: annotation.Splits
     pictures: Path | None
     notes: tuple[str, ...]
+
+    @property
+    def splits(self) -> datasets.DatasetDict:
+        """``train`` and ``test``, in memory."""
+        import datasets
+
+        parts = {"train": self.official.train, "test": self.official.test}
+        return datasets.DatasetDict({name: take(self.rows, rows, name) for name, rows in parts.items()})
 
 
 def load(
@@ -81,7 +91,8 @@ def open_layout(
         pictures = plain or unpacked(where.hdf5_zip, memory_limit, ask)
         annotation.check_counts(where.annotation, {annotation.TEXT: len(rows)}, pictures.counts())
         file, paths = pictures.file, picture_files.hdf5_paths(pictures, len(rows))
-    return Benchmark(_splits(rows, splits, paths), file, tuple(notes))
+    columns = {"text": rows.text, **rows.codes, "name": rows.name}
+    return Benchmark(in_memory(columns, paths), splits, file, tuple(notes))
 
 
 def refuse_absent(where: Layout, image_source: str | None) -> None:
@@ -194,24 +205,16 @@ def _tails(member: str) -> Iterator[str]:
             return
 
 
-def _splits(
-    rows: annotation.Annotation, splits: annotation.Splits, paths: list[str] | None
-) -> datasets.DatasetDict:
+def take(dataset: datasets.Dataset, rows: NDArray[np.int64], split: str) -> datasets.Dataset:
+    """Rows of a data set in memory, in memory too: `datasets` caches nothing of such a one."""
     import datasets
     from datasets.table import InMemoryTable
 
-    picture_files.register()
-    features = columns_of(with_pictures=paths is not None)
-    table = _table(rows, paths, features)
-
-    def part(name: str, indices: np.ndarray) -> datasets.Dataset:
-        return datasets.Dataset(
-            InMemoryTable(table.take(indices)),
-            info=datasets.DatasetInfo(features=features),
-            split=datasets.NamedSplit(name),
-        )
-
-    return datasets.DatasetDict(train=part("train", splits.train), test=part("test", splits.test))
+    return datasets.Dataset(
+        InMemoryTable(dataset.data.table.take(rows)),
+        info=datasets.DatasetInfo(features=dataset.features),
+        split=datasets.NamedSplit(split),
+    )
 
 
 def columns_of(with_pictures: bool) -> datasets.Features:
@@ -224,12 +227,26 @@ def columns_of(with_pictures: bool) -> datasets.Features:
     return Features({**columns, "name": Value("string"), "row": Value("int32")})
 
 
-def _table(rows: annotation.Annotation, paths: list[str] | None, features: datasets.Features) -> pa.Table:
-    import pyarrow as pa
+def in_memory(columns: Mapping[str, Sequence[Any]], paths: Sequence[str] | None) -> datasets.Dataset:
+    """All rows as a data set in memory, which holds the paths of pictures and no picture.
 
-    columns = {"text": rows.text, **rows.codes, "name": rows.name, "row": range(len(rows))}
+    Args:
+        columns: ``text``, the labels' codes and ``name``; ``row`` is counted.
+        paths: what `datasets.Image` opens; None without pictures.
+    """
+    import datasets
+    import pyarrow as pa
+    from datasets.table import InMemoryTable
+
+    picture_files.register()
+    features = columns_of(with_pictures=paths is not None)
+    rows = len(columns["text"])
+    values = {**columns, "row": range(rows)}
     if paths is not None:
-        no_bytes = pa.nulls(len(rows), pa.binary())
-        columns["image"] = pa.StructArray.from_arrays([no_bytes, pa.array(paths)], ["bytes", "path"])
-    arrays = [pa.array(columns[name], type=features.arrow_schema.field(name).type) for name in features]
-    return pa.Table.from_arrays(arrays, schema=features.arrow_schema)
+        no_bytes = pa.nulls(rows, pa.binary())
+        places = pa.array(paths, pa.string())
+        values["image"] = pa.StructArray.from_arrays([no_bytes, places], ["bytes", "path"])
+    schema = features.arrow_schema
+    arrays = [pa.array(values[name], type=schema.field(name).type) for name in features]
+    table = InMemoryTable(pa.Table.from_arrays(arrays, schema=schema))
+    return datasets.Dataset(table, info=datasets.DatasetInfo(features=features))

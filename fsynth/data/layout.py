@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import filecmp
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ HDF5 = "G2.h5"
 HDF5_ZIP = "G2.zip"
 IMAGE_ZIPS = ("img.zip", "img_highres.zip")
 """In the order of preference: the smaller pictures read several times faster."""
+FILES = (ANNOTATION, SPLITS, HDF5, HDF5_ZIP, *IMAGE_ZIPS)
 
 _WHOLE = 2**24  # files up to 16 MiB are compared byte for byte
 _EDGE = 2**20
@@ -49,9 +50,26 @@ def find(root: Path) -> Layout:
         DataError: when there is no such folder, no annotation in it, or two different files of one name.
     """
     root = Path(root).expanduser()
+    need_folder(root)
+    return among(root, find_files(root, FILES))
+
+
+def need_folder(root: Path) -> None:
+    """Refuse a root that is no folder.
+
+    Raises:
+        DataError: naming it.
+    """
     if not root.is_dir():
         raise DataError(f"no folder {root}; point --data at the folder that holds the FashionSynthesis files")
-    found = find_files(root, (ANNOTATION, SPLITS, HDF5, HDF5_ZIP, *IMAGE_ZIPS))
+
+
+def among(root: Path, found: Mapping[str, list[Path]]) -> Layout:
+    """`find`, among files that `find_files` found under the folder.
+
+    Raises:
+        DataError: when there is no annotation among them, or two different files of one name.
+    """
     notes: list[str] = []
 
     def one(name: str) -> Path | None:

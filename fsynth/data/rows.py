@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsynth.data import attributes, fashion_synthesis, picture_files
+from fsynth.data import attributes, fashion_synthesis
 from fsynth.data.labels import LABELS, UNSAID
 from fsynth.errors import ConfigError, DataError
 
@@ -41,6 +41,7 @@ class Opened:
         what: the kind of source, and what its pictures come from.
         has_pictures: whether the column ``image`` is there.
         notes: what the user should know.
+        drawn: whether the pictures are those of a drawn archive.
     """
 
     dataset: datasets.Dataset
@@ -48,24 +49,19 @@ class Opened:
     what: str
     has_pictures: bool = True
     notes: tuple[str, ...] = ()
+    drawn: bool = False
 
     def names(self) -> list[str]:
         """The path of every row's picture."""
         return self.dataset.data.column("name").to_pylist()
 
     def part(self, rows: np.ndarray, name: str) -> datasets.Dataset:
-        """Some rows. A table in memory gives one in memory, which `datasets` caches nothing of."""
-        import datasets
+        """Some rows; of a table in memory, in memory."""
         from datasets.table import InMemoryTable
 
-        table = self.dataset.data
-        if not isinstance(table, InMemoryTable):
-            return self.dataset.select(rows)
-        return datasets.Dataset(
-            InMemoryTable(table.table.take(rows)),
-            info=datasets.DatasetInfo(features=self.dataset.features),
-            split=datasets.NamedSplit(name),
-        )
+        if isinstance(self.dataset.data, InMemoryTable):
+            return fashion_synthesis.take(self.dataset, rows, name)
+        return self.dataset.select(rows)
 
 
 @dataclass
@@ -94,23 +90,10 @@ class Listed:
         self.paths.append(path)
 
     def open(self, what: str, notes: Sequence[str] = ()) -> Opened:
-        """The data set, in memory: it holds paths, not pictures."""
-        import datasets
-        import pyarrow as pa
-        from datasets.table import InMemoryTable
-
-        picture_files.register()
-        features = fashion_synthesis.columns_of(with_pictures=True)
+        """The data set, in memory."""
         codes, more = codes_of(self.texts, self.labels)
-        columns = {TEXT: self.texts, **codes, "name": self.names, "row": range(len(self.names))}
-        types = features.arrow_schema
-        no_bytes = pa.nulls(len(self.paths), pa.binary())
-        arrays = {name: pa.array(values, type=types.field(name).type) for name, values in columns.items()}
-        arrays["image"] = pa.StructArray.from_arrays(
-            [no_bytes, pa.array(self.paths, pa.string())], ["bytes", "path"]
-        )
-        table = pa.Table.from_arrays([arrays[name] for name in features], schema=types)
-        dataset = datasets.Dataset(InMemoryTable(table), info=datasets.DatasetInfo(features=features))
+        columns = {TEXT: self.texts, **codes, "name": self.names}
+        dataset = fashion_synthesis.in_memory(columns, self.paths)
         return Opened(dataset, self.official, what, notes=(*notes, *more))
 
 

@@ -43,6 +43,7 @@ DRAWN = Path("drawn")
 """As ``--data``: the drawn archive, also where ``$FSYNTH_DATA`` names another."""
 PASSWORD_NAME = "password.txt"
 """Beside a drawn archive, whose password is no secret."""
+REAL_THING = "point --data at a FashionSynthesis folder for the real thing"
 
 
 @dataclass(frozen=True)
@@ -170,52 +171,66 @@ def open_source(
         ConfigError: a column that is not there, a division that the rows do not allow.
         PasswordError: when a password is needed and missing or wrong.
     """
-    given = data_root(root)
-    folder, ask = locate(root, password_file, password, prompt)
-    benchmark = functools.partial(_benchmark, folder, image_source, memory_limit, ask)
-    opened = _open(folder, image_column, text_column, benchmark)
+    place = locate(root, password_file, password, prompt)
+    benchmark = functools.partial(_benchmark, image_source, memory_limit, place.ask)
+    opened = _open(place.root, image_column, text_column, benchmark)
     divided = splits.split(opened.names(), opened.official, split_by, val_fraction, split_seed)
     validation = opened.part(divided.validation, splits.VALIDATION) if len(divided.validation) else None
     return Source(
         train=opened.part(divided.train, splits.TRAIN),
         test=opened.part(divided.test, splits.TEST),
-        root=folder,
-        synthetic=given is None,
-        drawn=given is None or _holds_drawings(folder),
+        root=place.root,
+        synthetic=place.synthetic,
+        drawn=opened.drawn,
         has_pictures=opened.has_pictures,
-        describe=_describe(opened, divided, folder, given is None),
+        describe=_describe(opened, divided, place),
         validation=validation,
         rows=divided.describe(),
         fingerprint=divided.fingerprint(),
     )
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where data are, and what finds the passwords of their archives.
+
+    ``synthetic``: nothing was given, it is the drawn archive that stands in then; ``note`` says so.
+    """
+
+    root: Path
+    ask: fashion_synthesis.Ask
+    synthetic: bool
+
+    @property
+    def note(self) -> str:
+        return f" (drawn; {REAL_THING})" if self.synthetic else ""
+
+
 def locate(
-    root: Path | None, password_file: Path | None, password: bytes | None = None, prompt: bool = True
-) -> tuple[Path, fashion_synthesis.Ask]:
-    """What `open_source` opens, and what finds the passwords of its archives."""
+    root: Path | None,
+    password_file: Path | None = None,
+    password: bytes | None = None,
+    prompt: bool = True,
+) -> Place:
+    """What `open_source` opens; the drawn archive is drawn now where it is not in the cache yet."""
     given = data_root(root)
     if given is not None:
-        return given.expanduser(), functools.partial(_password_of, password, password_file, prompt)
+        ask = functools.partial(_password_of, password, password_file, prompt)
+        return Place(given.expanduser(), ask, synthetic=False)
     drawn = _drawn()
-    return drawn, functools.partial(_password_of, None, drawn / PASSWORD_NAME, prompt)
+    return Place(drawn, functools.partial(_password_of, None, drawn / PASSWORD_NAME, prompt), synthetic=True)
 
 
-def _holds_drawings(root: Path) -> bool:
-    from fsynth.data import drawn_archive
+def find_benchmark(root: Path) -> layout.Layout | None:
+    """The files of FashionSynthesis, where `open_source` would read a folder as that.
 
-    if drawn_archive.is_drawn(root):
-        return True
-    return is_benchmark(root) and drawn_archive.is_drawn(layout.find(root).annotation.parents[1])
-
-
-def is_benchmark(root: Path) -> bool:
-    """Whether `open_source` would read this as FashionSynthesis."""
-    return (
-        root.is_dir()
-        and not image_folder.find(root)
-        and layout.ANNOTATION in layout.find_files(root, (layout.ANNOTATION,))
-    )
+    Raises:
+        DataError: two different files of one name.
+    """
+    if not root.is_dir() or image_folder.find(root):
+        return None
+    found = layout.find_files(root, layout.FILES)
+    return layout.among(root, found) if layout.ANNOTATION in found else None
 
 
 def load_dataset(
@@ -294,17 +309,15 @@ def _open(root: Path, image_column: str | None, text_column: str | None, benchma
     columns = image_column, text_column
     if root.is_file():
         return _open_file(root, columns)
-    if not root.is_dir():
-        if hub_data.is_name(str(root)):
-            return hub_data.open_name(str(root), *columns)
-        raise DataError(f"no folder {root}; point --data at the folder that holds the FashionSynthesis files")
+    if not root.is_dir() and hub_data.is_name(str(root)):
+        return hub_data.open_name(str(root), *columns)
+    layout.need_folder(root)
     if tables := image_folder.find(root):
         return image_folder.open_tables(root, tables, *columns)
-    names = (layout.ANNOTATION, deepfashion.CATEGORY_ROWS, deepfashion.PARTITION)
-    found = layout.find_files(root, names)
+    found = layout.find_files(root, (*layout.FILES, deepfashion.CATEGORY_ROWS, deepfashion.PARTITION))
     if layout.ANNOTATION in found:
         _no_columns(columns, "FashionSynthesis")
-        return benchmark()
+        return benchmark(layout.among(root, found))
     if deepfashion.PARTITION in found:
         _no_columns(columns, "DeepFashion")
         partition = found[deepfashion.PARTITION][0]
@@ -342,25 +355,18 @@ def _no_columns(columns: tuple[str | None, str | None], kind: str) -> None:
 
 
 def _benchmark(
-    root: Path, image_source: str | None, memory_limit: float, ask: fashion_synthesis.Ask
+    image_source: str | None, memory_limit: float, ask: fashion_synthesis.Ask, where: layout.Layout
 ) -> Opened:
-    """All rows of the benchmark in the order of its annotation."""
-    import datasets
-    import numpy as np
-    from datasets.table import InMemoryTable
+    from fsynth.data import drawn_archive
 
-    where = fashion_synthesis.find(root)
-    limit = int(memory_limit * fashion_synthesis.GIB)
-    found = fashion_synthesis.open_layout(where, image_source, limit, ask)
-    official = {name: part.data.column("row").to_pylist() for name, part in found.splits.items()}
+    found = fashion_synthesis.open_layout(where, image_source, int(memory_limit * fashion_synthesis.GIB), ask)
+    official = {splits.TRAIN: found.official.train, splits.TEST: found.official.test}
     pictures = f"FashionSynthesis, pictures from {found.pictures}" if found.pictures else "no pictures"
-    whole = datasets.concatenate_datasets(list(found.splits.values()))
-    ordered = whole.data.table.take(np.argsort(whole.data.column("row").to_numpy()))
-    whole = datasets.Dataset(InMemoryTable(ordered), info=datasets.DatasetInfo(features=whole.features))
-    return Opened(whole, official, pictures, found.pictures is not None, found.notes)
+    drawn = drawn_archive.holds_drawings(where)
+    return Opened(found.rows, official, pictures, found.pictures is not None, found.notes, drawn)
 
 
-def _describe(opened: Opened, divided: splits.Splits, root: Path, drawn: bool) -> str:
+def _describe(opened: Opened, divided: splits.Splits, place: Place) -> str:
     train, validation, test = (len(rows) for rows in (divided.train, divided.validation, divided.test))
     sizes = [
         f"{train:,} for training",
@@ -368,8 +374,6 @@ def _describe(opened: Opened, divided: splits.Splits, root: Path, drawn: bool) -
         f"{test:,} held out",
     ]
     rows = f"{train + validation + test:,} rows ({', '.join(sizes)})"
-    if drawn:
-        return (
-            f"data: synthetic archive, {rows} (point --data at a FashionSynthesis folder for the real thing)"
-        )
-    return "; ".join([f"data: {root}, {rows}, {opened.what}", *opened.notes])
+    if place.synthetic:
+        return f"data: synthetic archive, {rows} ({REAL_THING})"
+    return "; ".join([f"data: {place.root}, {rows}, {opened.what}", *opened.notes])
