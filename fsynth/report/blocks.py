@@ -140,6 +140,13 @@ class Settings:
     rows: tuple[tuple[str, str], ...]
 
 
+VERDICTS = {
+    "better": "better than before",
+    "worse": "worse than before",
+    "unclear": "no difference shown",
+}
+"""Headlines of `fsynth.comparison.Verdict`."""
+
 Block = Table | Panels | Charts | Gallery | Words | Settings
 
 

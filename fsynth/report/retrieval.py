@@ -11,6 +11,7 @@ from fsynth import samples
 from fsynth.report import files
 from fsynth.report.blocks import (
     NARROW,
+    VERDICTS,
     Fact,
     Options,
     Row,
@@ -23,11 +24,6 @@ from fsynth.report.blocks import (
 )
 
 DIRECTIONS = {"text_to_image": "sentence → picture", "image_to_text": "picture → sentence"}
-VERDICTS = {
-    "better": "Retrieval, better than before",
-    "worse": "Retrieval, worse than before",
-    "unclear": "Retrieval, no difference shown",
-}
 PROTOCOLS = {
     "group": ("Any picture of the sentence is right", "Sentences repeat: every picture of one counts."),
     "pair": (
@@ -99,4 +95,4 @@ def _change(found: Mapping[str, Any], limits: Mapping[str, Mapping[str, float]])
         f"{100 * found['confidence']:.0f}{NARROW}% interval {low} to {high}, N{NARROW}{found['rows']:,}"
     )
     value = f"{100 * found['baseline_recall']:.0f} → {100 * found['model_recall']:.0f}{NARROW}%"
-    return Fact(VERDICTS[found["verdict"]], value, note, bad=found["verdict"] == "worse")
+    return Fact(f"Retrieval, {VERDICTS[found['verdict']]}", value, note, bad=found["verdict"] == "worse")

@@ -39,29 +39,23 @@ def training_pictures(folder: Path, options: Options) -> Section | None:
     if not options.thumbnails or "n_images" not in settings:
         return None
     try:
-        cards, rows = _cards(settings, options.thumbnails)
+        source = _open(settings)
+        cards, rows = _cards(source, settings, options.thumbnails)
     except FsynthError as error:
         return Section("Training pictures", f"Left out: {error}.", ())
     gallery = Gallery(tuple(cards), training=True)
     lead = f"{len(cards):,} of the {rows:,} it learnt from."
-    return Section("Training pictures", lead, (gallery,), notice="" if _is_drawn(settings) else NOTICE)
+    return Section("Training pictures", lead, (gallery,), notice="" if source.drawn else NOTICE)
 
 
-def _cards(settings: Mapping[str, Any], most: int) -> tuple[list[Card], int]:
+def _cards(source: Source, settings: Mapping[str, Any], most: int) -> tuple[list[Card], int]:
     from fsynth.order import choose_rows
 
-    source = _open(settings)
     train, strata = source.train, source.strata(settings.get("stratify"))
     chosen = choose_rows(len(train), settings["n_images"], settings["seed"], strata)
     count = min(most, len(chosen))
     shown = [chosen[number * len(chosen) // count] for number in range(count)]
     return [_card(train[place]) for place in shown], len(chosen)
-
-
-def _is_drawn(settings: Mapping[str, Any]) -> bool:
-    from fsynth.data import drawn_archive
-
-    return drawn_archive.is_drawn(_root(settings))
 
 
 def _root(settings: Mapping[str, Any]) -> Path:

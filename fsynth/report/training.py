@@ -11,19 +11,13 @@ from fsynth import samples
 from fsynth.report import charts, files
 from fsynth.report.blocks import (
     NARROW,
+    VERDICTS,
     Charts,
     Fact,
     Options,
     Section,
     Settings,
 )
-
-VERDICTS = {
-    None: "Validation loss",
-    "better": "Validation loss, better than before",
-    "worse": "Validation loss, worse than before",
-    "unclear": "Validation loss, no difference shown",
-}
 
 
 def losses(folder: Path, options: Options) -> Section | None:
@@ -81,7 +75,8 @@ def _loss_facts(points: Sequence[tuple[float, float]], verdict: str | None) -> t
     digits = next((digits for digits in range(3, 8) if f"{first:.{digits}g}" != f"{last:.{digits}g}"), 3)
     note = f"{change} in {steps:,} steps; held-out rows, fixed noise"
     value = f"{first:.{digits}g} → {last:.{digits}g}"
-    return (Fact(VERDICTS[verdict], value, note, bad=verdict == "worse"),)
+    label = f"Validation loss, {VERDICTS[verdict]}" if verdict else "Validation loss"
+    return (Fact(label, value, note, bad=verdict == "worse"),)
 
 
 def unfinished(folder: Path) -> str | None:
