@@ -86,7 +86,7 @@ def test_the_command_line_imports_nothing_heavy_at_start():
         "__init__.py",
         "__main__.py",
         "cli.py",
-        "config.py",
+        "config/__init__.py",
         "console.py",
         "errors.py",
         "flags.py",

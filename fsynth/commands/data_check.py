@@ -9,7 +9,7 @@ from pathlib import Path
 from fsynth import console
 from fsynth.config import DataCheckConfig
 from fsynth.console import counted, say
-from fsynth.data import checks, fashion_synthesis, inspection, sources
+from fsynth.data import checks, fashion_synthesis, inspection, kinds, sources
 from fsynth.data.checks import Finding
 from fsynth.data.sources import Place
 from fsynth.errors import ConfigError, DataError
@@ -48,7 +48,7 @@ def main(config: DataCheckConfig) -> DataCheckResult:
 
 def _inspect(place: Place, config: DataCheckConfig) -> inspection.Report:
     try:
-        where = sources.find_benchmark(place.root)
+        where = kinds.find_benchmark(place.root)
         if where is None:
             source = sources.open_source(**config.source())
             return inspection.inspect_source(source, config.quick, config.workers)

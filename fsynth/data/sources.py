@@ -1,14 +1,6 @@
-"""What ``--data`` may be, told from what is there; nothing means the drawn archive.
+"""Data as every command opens them: `kinds` tells what ``--data`` is, `splits` divides the rows.
 
-=============================== ===========================================================================
-FashionSynthesis                ``language_original.mat`` anywhere under the folder
-image folder                    ``metadata.jsonl`` or ``metadata.csv`` in it, or in its split folders
-Parquet, WebDataset             ``*.parquet`` or ``*.tar``: a file, or a folder with them, at most one below
-captions in JSON                ``captions.json`` in the folder, or a JSON file
-DeepFashion Category/Attribute  ``list_category_img.txt`` with ``list_eval_partition.txt``
-DeepFashion In-shop             ``list_eval_partition.txt`` with items
-hub data set                    ``org/name`` where there is no such folder
-=============================== ===========================================================================
+Nothing given means the drawn archive.
 """
 
 from __future__ import annotations
@@ -21,15 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from fsynth import console
 from fsynth.data import (
-    caption_file,
-    deepfashion,
     fashion_synthesis,
-    hub_data,
-    image_folder,
+    kinds,
     layout,
-    parquet_files,
     passwords,
-    shards,
     splits,
 )
 from fsynth.data.rows import Opened
@@ -152,7 +139,7 @@ def open_source(
     """Open what ``--data`` and the flags beside it name.
 
     Args:
-        root: see the module text; None for ``$FSYNTH_DATA``, else the drawn archive, which is drawn now
+        root: see `kinds`; None for ``$FSYNTH_DATA``, else the drawn archive, which is drawn now
             where it is not in the cache yet; `DRAWN` for that one in any case.
         password_file: its first line is the password; else ``$FSYNTH_ZIP_PASSWORD``, else a hidden prompt.
         image_source: of FashionSynthesis: ``zip``, ``hdf5``, or None for the ZIP where there is one.
@@ -173,7 +160,7 @@ def open_source(
     """
     place = locate(root, password_file, password, prompt)
     benchmark = functools.partial(_benchmark, image_source, memory_limit, place.ask)
-    opened = _open(place.root, image_column, text_column, benchmark)
+    opened = kinds.open_kind(place.root, image_column, text_column, benchmark)
     divided = splits.split(opened.names(), opened.official, split_by, val_fraction, split_seed)
     validation = opened.part(divided.validation, splits.VALIDATION) if len(divided.validation) else None
     return Source(
@@ -221,18 +208,6 @@ def locate(
     return Place(drawn, functools.partial(_password_of, None, drawn / PASSWORD_NAME, prompt), synthetic=True)
 
 
-def find_benchmark(root: Path) -> layout.Layout | None:
-    """The files of FashionSynthesis, where `open_source` would read a folder as that.
-
-    Raises:
-        DataError: two different files of one name.
-    """
-    if not root.is_dir() or image_folder.find(root):
-        return None
-    found = layout.find_files(root, layout.FILES)
-    return layout.among(root, found) if layout.ANNOTATION in found else None
-
-
 def load_dataset(
     root: str | os.PathLike[str] | None = None,
     split: str | None = None,
@@ -243,7 +218,7 @@ def load_dataset(
     """Data of any kind that `fsynth` reads, as a `datasets.DatasetDict` with the same columns for all.
 
     Args:
-        root: see the module text; None for ``$FSYNTH_DATA``, else drawn data; ``drawn`` for those always.
+        root: see `kinds`; None for ``$FSYNTH_DATA``, else drawn data; ``drawn`` for those always.
         split: ``train``, ``validation`` or ``test`` for one split instead of all.
         password: of the archive. This process' environment remembers it, where loader workers find it.
         password_file: its first line is the password; else ``$FSYNTH_ZIP_PASSWORD``, else a hidden prompt.
@@ -302,56 +277,6 @@ def _password_of(
     if password is not None:
         return password
     return passwords.find_password(password_file, file, prompt=prompt)
-
-
-def _open(root: Path, image_column: str | None, text_column: str | None, benchmark: Any) -> Opened:
-    """Try the kinds in the order of the module text; cheap looks come before the walk through all folders."""
-    columns = image_column, text_column
-    if root.is_file():
-        return _open_file(root, columns)
-    if not root.is_dir() and hub_data.is_name(str(root)):
-        return hub_data.open_name(str(root), *columns)
-    layout.need_folder(root)
-    if tables := image_folder.find(root):
-        return image_folder.open_tables(root, tables, *columns)
-    found = layout.find_files(root, (*layout.FILES, deepfashion.CATEGORY_ROWS, deepfashion.PARTITION))
-    if layout.ANNOTATION in found:
-        _no_columns(columns, "FashionSynthesis")
-        return benchmark(layout.among(root, found))
-    if deepfashion.PARTITION in found:
-        _no_columns(columns, "DeepFashion")
-        partition = found[deepfashion.PARTITION][0]
-        if deepfashion.CATEGORY_ROWS in found:
-            return deepfashion.open_category(root, found[deepfashion.CATEGORY_ROWS][0], partition)
-        if deepfashion.is_in_shop(partition):
-            return deepfashion.open_in_shop(root, partition)
-    if (root / caption_file.NAME).is_file():
-        return _open_file(root / caption_file.NAME, columns)
-    for kind in (parquet_files, shards):
-        files = [
-            file for depth in ("*", "*/*") for file in root.glob(f"{depth}{kind.SUFFIX}") if file.is_file()
-        ]
-        if files:
-            return kind.open_files(root, files, *columns)
-    raise DataError(
-        f"no {layout.ANNOTATION} under {root}, no metadata.jsonl or metadata.csv, captions.json, *.parquet, "
-        f"*.tar or {deepfashion.PARTITION}; point --data at the folder that holds one"
-    )
-
-
-def _open_file(file: Path, columns: tuple[str | None, str | None]) -> Opened:
-    for kind in (parquet_files, shards):
-        if file.suffix == kind.SUFFIX:
-            return kind.open_files(file, [file], *columns)
-    if file.suffix == ".json":
-        _no_columns(columns, "a caption file")
-        return caption_file.open_file(file)
-    raise DataError(f"{file} is no .parquet, .tar or .json file; point --data at one, or at a folder")
-
-
-def _no_columns(columns: tuple[str | None, str | None], kind: str) -> None:
-    if any(columns):
-        raise ConfigError(f"{kind} has no columns to choose; leave --image-column and --text-column out")
 
 
 def _benchmark(

@@ -1,0 +1,37 @@
+"""Every setting, once: name, type, default, range and help of each command.
+
+How a config is loaded, dumped and checked stands in `fsynth.settings`.
+"""
+
+from __future__ import annotations
+
+from fsynth.config.clip import ClipEvalConfig, ClipFinetuneConfig, ClipFinetuneOptimizer
+from fsynth.config.data import DataCheckConfig, DataLabelsConfig, DataMakeConfig
+from fsynth.config.samples import ReportConfig, SampleConfig, ScoreConfig, ScorerSettings
+from fsynth.config.sd import SDTrainConfig, SDTrainLora, SDTrainObjective, SDTrainOptimizer, SDTrainValidation
+from fsynth.config.shared import DataSettings, OutputSettings, TrainSettings
+from fsynth.config.start import DemoConfig, DemoSizes, DoctorConfig
+
+__all__ = [
+    "ClipEvalConfig",
+    "ClipFinetuneConfig",
+    "ClipFinetuneOptimizer",
+    "DataCheckConfig",
+    "DataLabelsConfig",
+    "DataMakeConfig",
+    "DataSettings",
+    "DemoConfig",
+    "DemoSizes",
+    "DoctorConfig",
+    "OutputSettings",
+    "ReportConfig",
+    "SDTrainConfig",
+    "SDTrainLora",
+    "SDTrainObjective",
+    "SDTrainOptimizer",
+    "SDTrainValidation",
+    "SampleConfig",
+    "ScoreConfig",
+    "ScorerSettings",
+    "TrainSettings",
+]

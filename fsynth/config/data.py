@@ -1,0 +1,63 @@
+"""Settings of the commands about data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fsynth.config.shared import DataSettings, OutputSettings
+from fsynth.settings import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataMakeConfig(OutputSettings):
+    """Draw a synthetic archive in the benchmark's formats: captions, labels, split, encrypted pictures."""
+
+    rows: int | None = setting(
+        None, "pictures to draw (default: 6000, or all rows of --annotation)", "Data", least=4, most=1_000_000
+    )
+    look: Literal["catalogue", "street", "runway"] = setting(
+        "catalogue", "one figure, plain ground; several figures and clutter; ink on a stage", "Data"
+    )
+    size: int = setting(128, "side of the pictures in pixels", "Data", least=16, most=2048)
+    seed: int = setting(0, "every random draw derives from it", "Data", least=0)
+    balance: float = setting(
+        0.5,
+        "0 for the benchmark's frequencies of categories and colours, 1 for equal ones",
+        "Data",
+        least=0,
+        most=1,
+    )
+    held_out: int | None = setting(None, "test rows (default: a quarter)", "Data", least=1)
+    annotation: Path | None = setting(
+        None, "folder with a language_original.mat and ind.mat to draw (default: invented rows)", "Data"
+    )
+    hdf5: bool = setting(False, "write Img/G2.h5 too, about 100 kB a picture of 128 px", "Output")
+    password_file: Path | None = setting(
+        None,
+        "file whose first line encrypts the ZIP; it is copied to password.txt (default: fsynth)",
+        "Output",
+    )
+    workers: int | None = setting(
+        None, "drawing processes; does not change the pictures (default: one per core)", "Hardware", least=0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataCheckConfig(DataSettings):
+    """Say what a data set holds and what is wrong with it; exits with 1 where there is a fault."""
+
+    quick: bool = setting(False, "read a sample of 64 pictures instead of all", "Data")
+    workers: int = setting(0, "processes that read pictures; 0 reads in this one", "Hardware", least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataLabelsConfig(OutputSettings):
+    """Read labels and terms off the captions, compare them with the benchmark's codes, plot them."""
+
+    data: Path | None = setting(
+        None,
+        "folder with the FashionSynthesis files, or drawn for drawn data (default: $FSYNTH_DATA, else drawn)",
+        "Data",
+    )

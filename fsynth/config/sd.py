@@ -1,0 +1,71 @@
+"""Settings of Stable Diffusion fine-tuning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fsynth.config.shared import TrainSettings
+from fsynth.settings import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class SDTrainObjective:
+    caption_dropout: float = setting(
+        0.1, "chance that a picture is shown without its caption, for guidance", least=0.0, most=1.0
+    )
+    noise_offset: float = setting(
+        0.0,
+        "spread of a shift of each channel's noise; 0.1 to 0.3 learns pictures darker or lighter than before",
+        least=0.0,
+        most=1.0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SDTrainOptimizer:
+    warmup_steps: int | None = setting(None, "default: a tenth of the steps, at most 100", least=0)
+    weight_decay: float = setting(0.01, "of AdamW", least=0.0)
+    max_grad_norm: float = setting(1.0, "gradients are clipped to this norm; 0 is never", least=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SDTrainLora:
+    alpha: float | None = setting(None, "strength: alpha / rank (default: the rank)", least=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SDTrainValidation:
+    rows: int = setting(64, "held-out pictures behind the validation loss; 0 turns it off", least=0)
+    noise_levels: int = setting(4, "noise levels a picture is tried at", least=1)
+    pictures: int = setting(4, "prompts drawn before and after; 0 turns them off", least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SDTrainConfig(TrainSettings):
+    """Fine-tune Stable Diffusion on the pictures and their sentences, whole or by LoRA."""
+
+    model: str | None = setting(
+        None,
+        "hub name, pipeline folder, finished run or tiny (default: tiny on drawn data, else "
+        "stable-diffusion-v1-5/stable-diffusion-v1-5)",
+        "Training",
+    )
+    lr: float | None = setting(
+        None, "learning rate (default: 1e-5 for all weights, 1e-4 for LoRA)", "Training", least=0.0
+    )
+    epochs: int = setting(5, "times that every picture is seen", "Training", least=1)
+    n_images: int | None = setting(
+        None, "pictures drawn from the training split (default: all)", "Training", least=1
+    )
+    batch_size: int = setting(4, "pictures a step, over all processes", "Training", least=1)
+    resolution: int | None = setting(None, "side in pixels (default: the model's own)", "Training", least=8)
+    lora_rank: int | None = setting(
+        None, "train adapters of this rank instead of all weights", "Training", least=1
+    )
+    micro_batch: int | None = setting(
+        None, "most pictures a process holds at once (default: its share of the batch)", "Hardware", least=1
+    )
+    objective: SDTrainObjective = setting(SDTrainObjective(), "what is learnt")
+    optimizer: SDTrainOptimizer = setting(SDTrainOptimizer(), "AdamW and its schedule")
+    lora: SDTrainLora = setting(SDTrainLora(), "the adapters")
+    validation: SDTrainValidation = setting(SDTrainValidation(), "held-out rows")

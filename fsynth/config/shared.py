@@ -1,0 +1,75 @@
+"""Settings that several commands share."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from fsynth.settings import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """Where pictures and sentences come from; the same names in every command."""
+
+    data: Path | None = setting(
+        None,
+        "FashionSynthesis or other DeepFashion folder, image folder, Parquet, WebDataset, captions.json, "
+        "ORG/NAME on the hub, or drawn for drawn data (default: $FSYNTH_DATA, else drawn)",
+        "Data",
+    )
+    password_file: Path | None = setting(
+        None,
+        "file whose first line is the archive's password (else $FSYNTH_ZIP_PASSWORD, else a prompt)",
+        "Data",
+    )
+    image_source: Literal["zip", "hdf5"] | None = setting(
+        None, "read pictures from the image ZIP or from G2.h5 (default: the ZIP where there is one)", "Data"
+    )
+    memory_limit: float = setting(4.0, "largest G2.h5 to decrypt into memory, in GiB", "Data", least=0.0)
+    image_column: str | None = setting(
+        None, "column of the pictures (default: image; file_name in an image folder)", "Data"
+    )
+    text_column: str | None = setting(None, "column of the sentences (default: text)", "Data")
+    split_by: Literal["official", "garment"] = setting(
+        "official",
+        "train and test rows as the data bring them, or no folder of pictures on two sides",
+        "Data",
+    )
+    val_fraction: float = setting(
+        0.0, "share of the training rows set aside for validation", "Data", least=0.0, most=0.9
+    )
+    split_seed: int = setting(0, "of the rows that are drawn for a side; not --seed", "Data", least=0)
+
+    def source(self) -> dict[str, Any]:
+        """The arguments of `fsynth.data.sources.open_source`."""
+        names = [field.name for field in dataclasses.fields(DataSettings)]
+        return {("root" if name == "data" else name): getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSettings:
+    output: Path | None = setting(None, "new or empty folder (default: runs/<command>-<date>-<n>)", "Output")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(DataSettings, OutputSettings):
+    """What every training command has."""
+
+    seed: int = setting(0, "every random draw derives from it", "Training", least=0)
+    precision: Literal["auto", "no", "fp16", "bf16"] = setting(
+        "auto", "autocast precision; auto is bf16 where the GPU has it, else no", "Hardware"
+    )
+    stratify: Literal["gender", "sleeve", "category", "color"] | None = setting(
+        None, "keep the shares of this label in the draw of --n-images", "Data"
+    )
+    fingerprint: str | None = setting(
+        None, "rows that train, validate and test must have it; written into run.yaml", "Data", flag=False
+    )
+    workers: int = setting(0, "loader processes; 0 reads in the training process", "Hardware", least=0)
+    checkpoint_every: int = setting(
+        0, "steps between checkpoints to resume from; 0 writes none", "Output", least=0
+    )
+    resume: Path | None = setting(None, "run folder to go on with, from its newest checkpoint", "Output")
