@@ -33,18 +33,20 @@ def main(config: DataMakeConfig) -> DataMakeResult:
         OutputError: a folder that is not empty or cannot be written.
         PasswordError: a password file that cannot be read.
     """
-    if config.annotation is not None and config.held_out is not None:
-        raise ConfigError("--held-out does not go with --annotation, whose ind.mat decides; leave one out")
+    if config.annotations is not None and config.held_out is not None:
+        raise ConfigError("--held-out does not go with --annotations, whose ind.mat decides; leave one out")
     password = _password(config.password_file)
     outputs.choose_folder(config.output, "data-make")  # a folder in use should not cost the listing first
-    listed = synthetic.list_rows(config.rows, config.seed, config.annotation, config.held_out, config.balance)
+    listed = synthetic.list_rows(
+        config.rows, config.seed, config.annotations, config.held_out, config.balance
+    )
     say(
         f"drawing {len(listed.rows):,} pictures of {config.size} px; "
-        f"captions: {config.annotation or 'the grammar'}"
+        f"captions: {config.annotations or 'the grammar'}"
     )
     labels = [row.labels for row in listed.rows]
     task = Task(labels, config.seed, config.look, config.size, pixels=config.hdf5)
-    final = synthetic.draw_rows(config.output, listed, task, password, config.annotation, config.workers)
+    final = synthetic.draw_rows(config.output, listed, task, password, config.annotations, config.workers)
     size = sum(file.stat().st_size for file in final.rglob("*") if file.is_file())
     say(f"{size / 2**20:,.1f} MiB; use it with --data {final} --password-file {final / 'password.txt'}")
     return DataMakeResult(final, len(listed.rows), len(listed.train), len(listed.test), size)

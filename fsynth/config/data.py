@@ -15,7 +15,11 @@ class DataMakeConfig(OutputSettings):
     """Draw a synthetic archive in the benchmark's formats: captions, labels, split, encrypted pictures."""
 
     rows: int | None = setting(
-        None, "pictures to draw (default: 6000, or all rows of --annotation)", "Data", least=4, most=1_000_000
+        None,
+        "pictures to draw (default: 6000, or all rows of --annotations)",
+        "Data",
+        least=4,
+        most=1_000_000,
     )
     look: Literal["catalogue", "street", "runway"] = setting(
         "catalogue", "one figure, plain ground; several figures and clutter; ink on a stage", "Data"
@@ -30,10 +34,12 @@ class DataMakeConfig(OutputSettings):
         most=1,
     )
     held_out: int | None = setting(None, "test rows (default: a quarter)", "Data", least=1)
-    annotation: Path | None = setting(
+    annotations: Path | None = setting(
         None, "folder with a language_original.mat and ind.mat to draw (default: invented rows)", "Data"
     )
-    hdf5: bool = setting(False, "write Img/G2.h5 too, about 100 kB a picture of 128 px", "Output")
+    hdf5: bool = setting(
+        False, "write Img/G2.h5 too, of 128 px whatever --size is, about 100 kB a picture", "Output"
+    )
     password_file: Path | None = setting(
         None,
         "file whose first line encrypts the ZIP; it is copied to password.txt (default: fsynth)",

@@ -28,13 +28,17 @@ from fsynth.errors import FsynthError, OutputError
 from fsynth.keyed import seed_of
 
 JPEG_QUALITY = 92
+HDF5_SIDE = 128
 BLOCK = 32  # pictures that a worker hands over together
 _START = "import sys; sys.path[:0] = [{root!r}]; from fsynth.data import drawing_workers as w; w.serve()"
 
 
 @dataclass(frozen=True)
 class Task:
-    """What to draw; picture k is a function of (seed, k, labels[k], look, size) alone."""
+    """What to draw; picture k is a function of (seed, k, labels[k], look, size) alone.
+
+    With ``pixels``, pictures bring what ``G2.h5`` holds of them, at `side`.
+    """
 
     labels: Sequence[GarmentLabels]
     seed: int
@@ -42,13 +46,18 @@ class Task:
     size: int
     pixels: bool = False
 
+    @property
+    def side(self) -> int:
+        """Of the pictures in ``G2.h5``: the benchmark's, however large those of the ZIP are."""
+        return min(self.size, HDF5_SIDE)
+
 
 @dataclass(frozen=True)
 class Picture:
     """One drawn picture: JPEG bytes, garments in pixels, and on request RGB and segmentation.
 
-    `garments` are plain values for JSON (see `describe`); `pixels` is uint8 (size, size, 3); `parts` is uint8
-    (size, size) with the labels of `fsynth.data.segmentation`.
+    `garments` are plain values for JSON (see `describe`); `pixels` is uint8 (side, side, 3); `parts` is uint8
+    (side, side) with the labels of `fsynth.data.segmentation`.
     """
 
     jpeg: bytes
@@ -68,7 +77,7 @@ def draw_all(task: Task, workers: int | None = None) -> Iterator[Picture]:
         OutputError: a worker was killed.
     """
     blocks = -(-len(task.labels) // BLOCK)
-    workers = min(_cores() if workers is None else workers, blocks)
+    workers = min(cores() if workers is None else workers, blocks)
     if workers <= 1:
         yield from (draw_one(task, k) for k in range(len(task.labels)))
         return
@@ -92,7 +101,8 @@ def draw_one(task: Task, index: int) -> Picture:
     garments = describe(scene, task.size)
     if not task.pixels:
         return Picture(_jpeg(pixels), garments)
-    return Picture(_jpeg(pixels), garments, pixels, segmentation.segment(scene, task.size))
+    parts = segmentation.segment(scene, task.side)
+    return Picture(_jpeg(pixels), garments, _shrunk(pixels, task.side), parts)
 
 
 def describe(scene: Scene, size: int) -> list[dict[str, Any]]:
@@ -172,7 +182,8 @@ def _receive(worker: subprocess.Popen) -> list[Picture]:
     return block
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -182,6 +193,14 @@ def _jpeg(pixels: np.ndarray) -> bytes:
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return content.getvalue()
+
+
+def _shrunk(pixels: np.ndarray, side: int) -> np.ndarray:
+    from PIL import Image
+
+    if len(pixels) == side:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS))
 
 
 def _thinned(polygon: np.ndarray) -> np.ndarray:

@@ -102,7 +102,7 @@ def read(folder: Path, rows: int | None, seed: int) -> Listing:
     given = annotation.read(where.annotation)
     if where.splits is None:
         raise DataError(
-            f"no {layout.SPLITS} under {folder}; --annotation needs the split beside the captions"
+            f"no {layout.SPLITS} under {folder}; --annotations needs the split beside the captions"
         )
     splits = annotation.read_splits(where.splits, len(given))
     rng = np.random.default_rng(seed_of("listing", seed))

@@ -62,8 +62,8 @@ def test_a_password_file_encrypts_and_is_not_shown(here, capsys):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--annotation", "nowhere"], "no folder nowhere"),
-        (["--annotation", "nowhere", "--held-out", "3"], "leave one out"),
+        (["--annotations", "nowhere"], "no folder nowhere"),
+        (["--annotations", "nowhere", "--held-out", "3"], "leave one out"),
         (["--held-out", "12"], "leaves no rows"),
         (["--password-file", "nowhere"], "nowhere"),
     ],

@@ -228,6 +228,21 @@ def test_the_hdf5_is_upright_after_adding_the_mean_and_swapping_axes(folder, jpe
             assert fitting < 3 and fitting < lying / 3
 
 
+def test_large_pictures_are_128_px_in_the_hdf5_as_the_benchmark_has_them(tmp_path):
+    place = synthetic.make_archive(tmp_path / "large", 4, seed=1, size=192, hdf5=True, workers=0, held_out=1)
+    with (
+        h5py.File(place / "Img/G2.h5", locking=False) as file,
+        zipfile.ZipFile(place / "Img/img.zip") as zipped,
+    ):
+        assert file["ih"].shape == (4, 3, 128, 128) and file["b_"].shape == (4, 1, 128, 128)
+        for row, name in enumerate(zipped.namelist()):
+            large = Image.open(io.BytesIO(zipped.read(name, pwd=synthetic.PASSWORD.encode())))
+            assert large.size == (192, 192)
+            small = np.asarray(large.resize((128, 128), Image.Resampling.LANCZOS), float)
+            upright = (file["ih"][row] + file["ih_mean"][...]).transpose(2, 1, 0) * 255
+            assert np.abs(upright - small).mean() < 3
+
+
 def test_the_segmentation_lies_on_the_garment(folder):
     lines = (folder / "Anno/boxes.jsonl").read_text().splitlines()
     with h5py.File(folder / "Img/G2.h5", locking=False) as file:
