@@ -74,6 +74,11 @@ class Archive:
         return tuple(self._file().members)
 
     @property
+    def repeated(self) -> tuple[str, ...]:
+        """Names that several members have; the last of them is read."""
+        return self._file().repeated
+
+    @property
     def encrypted(self) -> bool:
         """Whether any member is encrypted."""
         return any(member.flags & ENCRYPTED for member in self._file().members.values())

@@ -195,6 +195,21 @@ def sizes(scanned: pa.Table) -> Iterator[Finding]:
     yield Finding("note", "sizes", total, text)
 
 
+def blank(scanned: pa.Table, names: Sequence[str]) -> Iterator[Finding]:
+    """Rows whose picture shows nothing but one colour."""
+    lines = zip(scanned["row"].to_pylist(), scanned["contrast"].to_pylist(), strict=True)
+    rows = [row for row, contrast in lines if contrast is not None and contrast < duplicates.BLANK]
+    if rows:
+        yield Finding(
+            "warning",
+            "blank",
+            len(rows),
+            f"{len(rows):,} of {scanned.num_rows:,} pictures are of one colour all over",
+            "they teach nothing: leave these rows out",
+            _some(_row(row, names) for row in rows),
+        )
+
+
 def repeated_pictures(scanned: pa.Table, names: Sequence[str], test: Collection[int]) -> Iterator[Finding]:
     """Pictures that occur twice, exactly or nearly, and those that stand on both sides of the split."""
     held_out = set(test)
@@ -224,11 +239,10 @@ def repeated_pictures(scanned: pa.Table, names: Sequence[str], test: Collection[
             )
 
 
-def sources_differ(
-    rows: Sequence[int], differences: Sequence[float | None], names: Sequence[str]
-) -> Iterator[Finding]:
+def sources_differ(scanned: pa.Table, names: Sequence[str]) -> Iterator[Finding]:
     """Rows whose pictures in the ZIP and in the HDF5 are not of one photo."""
-    read = [(row, by) for row, by in zip(rows, differences, strict=True) if by is not None]
+    lines = zip(scanned["row"].to_pylist(), scanned["apart"].to_pylist(), strict=True)
+    read = [(row, by) for row, by in lines if by is not None]
     wrong = [(row, by) for row, by in read if by > APART]
     if wrong:
         yield Finding(

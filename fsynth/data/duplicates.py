@@ -27,6 +27,8 @@ NEAR = 10
 of 6,000 drawn ones no two are nearer than 16."""
 NEAR_COLOR = 8.0
 """Levels of 0..255, mean over the grid."""
+BLANK = 2.0
+"""Levels of contrast: what has less is of one colour, and its hash says nothing. Compared with no other."""
 _BLOCK = 2**20  # pairs compared at once
 
 
@@ -38,6 +40,13 @@ def perceptual_hash(picture: Image.Image) -> bytes:
     small = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     coarse = fft.dctn(np.asarray(small, np.float32), norm="ortho")[:KEPT, :KEPT].ravel()
     return np.packbits(coarse > np.median(coarse[1:])).tobytes()
+
+
+def contrast(picture: Image.Image) -> float:
+    """Standard deviation of the grey picture at SIDE x SIDE, in levels of 0..255."""
+    from PIL import Image
+
+    return float(np.asarray(picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)).std())
 
 
 def color_grid(picture: Image.Image) -> bytes:
@@ -60,9 +69,14 @@ def exact_groups(scanned: pa.Table) -> list[list[int]]:
 def near_groups(scanned: pa.Table, distance: int = NEAR) -> list[list[int]]:
     """Rows that look the same, in groups that hold at least two different pictures, by their first row.
 
+    Blank pictures count for nothing: near ones are as many as there are pairs of them.
+
     A group is a chain: its first and last picture may differ more than neighbours do.
     """
+    from pyarrow import compute
+
     readable = _readable(scanned)
+    readable = readable.filter(compute.greater_equal(readable["contrast"], BLANK))
     if readable.num_rows < 2:
         return []
     hashes, colors = (_matrix(readable[name].to_pylist()) for name in ("phash", "colors"))
@@ -81,6 +95,7 @@ def near_pairs(hashes: NDArray[np.uint8], distance: int) -> NDArray[np.int64]:
     """All pairs of hashes at most ``distance`` bits apart, (P, 2), each once, the lower index first.
 
     Hashes that differ in d bits agree in one of d + 1 bands: only those that share a band are compared.
+    A band takes every (d + 1)-th bit, for neighbouring ones are alike: the coarsest 23 tell little apart.
 
     Args:
         hashes: (N, bytes).
@@ -89,7 +104,7 @@ def near_pairs(hashes: NDArray[np.uint8], distance: int) -> NDArray[np.int64]:
     bits = np.unpackbits(hashes, axis=1)
     words = np.ascontiguousarray(hashes).view(np.uint64)
     found = [np.empty(0, np.int64)]
-    for band in np.array_split(bits, distance + 1, axis=1):
+    for band in (bits[:, start :: distance + 1] for start in range(distance + 1)):
         for pairs in _sharing(np.packbits(band, axis=1)):
             near = pairs[_distances(words, pairs) <= distance]
             found.append(near[:, 0] * len(hashes) + near[:, 1])

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 SAMPLE = 64
 """Pictures that a quick check reads."""
-COMPARED = 512
-"""Rows whose pictures a whole check compares between ZIP and HDF5."""
 INFLATED, LARGE = 200, 2**24
 """A member this many times its packed size, and at least this many bytes, is a decompression bomb."""
 ENCRYPTIONS = {"none": "not encrypted", "zipcrypto": "with ZipCrypto", "aes": "with AES"}
@@ -126,9 +124,7 @@ def inspect(
         plain = _unpacked(where, len(rows.text), memory_limit, ask, bool(zipped), report)
     hdf5 = _hdf5_pictures(plain, len(rows.name)) if plain else None
     if chosen := zipped or hdf5:
-        _check_pictures(chosen, rows, quick, workers, report)
-    if zipped and hdf5:
-        _compare(zipped, hdf5, rows.name, SAMPLE if quick else COMPARED, report)
+        _check_pictures(chosen, hdf5 if zipped else None, rows, quick, workers, report)
     return report
 
 
@@ -261,10 +257,11 @@ def _check_archive(zipped: Archive, report: Report) -> None:
     )
     unsafe = checks.unsafe_names(zipped.names)
     bombs = [name for name in zipped.names if _is_bomb(zipped, name)]
-    report.add("zip-slip", "decompression-bombs")
+    report.add("zip-slip", "decompression-bombs", "repeated-members")
     for check, wrong, what in (
         ("zip-slip", unsafe, "members would leave the folder they are unpacked into"),
         ("decompression-bombs", bombs, "members inflate to sizes that no picture has"),
+        ("repeated-members", zipped.repeated, "names stand in it more than once: which picture is meant?"),
     ):
         if wrong:
             text = f"{len(wrong):,} {what} ({zipped.path.name})"
@@ -353,15 +350,23 @@ def _hdf5_pictures(pictures: HDF5Pictures, rows: int) -> _Pictures:
     return _Pictures(list(range(count)), picture_files.hdf5_paths(pictures, count))
 
 
-def _check_pictures(source: _Pictures, rows: _Rows, quick: bool, workers: int, report: Report) -> None:
+def _check_pictures(
+    source: _Pictures, twins: _Pictures | None, rows: _Rows, quick: bool, workers: int, report: Report
+) -> None:
+    """Read the pictures once; those of the HDF5, too, are compared with the ZIP's on the way."""
     chosen = _spread(source.rows, SAMPLE) if quick else source.rows
-    _check_scanned(scan.scan(source.at(chosen), workers), len(source.rows), rows, report)
+    others = sorted(set(chosen) & set(twins.rows)) if twins else []
+    scanned = scan.scan(source.at(chosen), workers, twins.at(others) if twins and others else None)
+    _check_scanned(scanned, len(source.rows), rows, report)
+    if others:
+        report.add("sources", found=checks.sources_differ(scanned, rows.name))
 
 
 def _check_scanned(scanned: pa.Table, there: int, rows: _Rows, report: Report) -> None:
     """What was read of the pictures that are there; duplicates only where that is all."""
     report.add("unreadable", found=checks.unreadable(scanned, rows.name))
     report.add("sizes", found=checks.sizes(scanned))
+    report.add("blank", found=checks.blank(scanned, rows.name))
     if scanned.num_rows < there:
         text = f"{scanned.num_rows:,} of {there:,} pictures were read"
         advice = "leave --quick out to read all and to find duplicates"
@@ -370,13 +375,6 @@ def _check_scanned(scanned: pa.Table, there: int, rows: _Rows, report: Report) -
     report.add("exact-duplicates", "near-duplicates", "exact-duplicates-across-splits")
     report.add("near-duplicates-across-splits")
     report.add(found=checks.repeated_pictures(scanned, rows.name, rows.test))
-
-
-def _compare(zipped: _Pictures, hdf5: _Pictures, names: list[str], most: int, report: Report) -> None:
-    shared = _spread(sorted(set(zipped.rows) & set(hdf5.rows)), most)
-    with report.stage("sources"):
-        differences = scan.differences(zipped.at(shared), hdf5.at(shared))
-        report.add(found=checks.sources_differ(shared, differences, names))
 
 
 def _spread(rows: Sequence[int], most: int) -> list[int]:

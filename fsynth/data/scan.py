@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,17 +46,20 @@ def pictures(rows: Sequence[int], paths: Sequence[str]) -> datasets.Dataset:
     return datasets.Dataset(InMemoryTable(table), info=datasets.DatasetInfo(features=features))
 
 
-def scan(dataset: datasets.Dataset, workers: int = 0) -> pa.Table:
+def scan(dataset: datasets.Dataset, workers: int = 0, twins: datasets.Dataset | None = None) -> pa.Table:
     """Read all pictures, with a progress bar.
 
     Args:
         dataset: with the columns image and row.
         workers: processes that read; 0 reads in this one.
+        twins: the pictures of some of these rows from another source, to be compared.
 
     Returns:
         a line a picture, in the order of the data set: row (int32), width, height (int32), mode (as stored),
-        sha256 (of the size and the RGB pixels), phash, colors (`duplicates`), and error (string).
-        Where error is given, the picture cannot be read and all but row is null.
+        sha256 (of the size and the RGB pixels), phash, colors (`duplicates`), contrast (float32, standard
+        deviation in grey levels 0..255 of the picture at 64 x 64), apart (float32, mean difference from its
+        twin in grey levels, the picture brought to the twin's size; null where one of them cannot be read),
+        and error (string). Where error is given, the picture cannot be read and all but row is null.
 
     Raises:
         DataError: when a worker is killed.
@@ -65,7 +68,7 @@ def scan(dataset: datasets.Dataset, workers: int = 0) -> pa.Table:
     from torch.utils.data import DataLoader
     from tqdm import tqdm
 
-    loader = DataLoader(_Records(dataset), batch_size=_BATCH, num_workers=workers, collate_fn=list)
+    loader = DataLoader(_Records(dataset, twins), batch_size=_BATCH, num_workers=workers, collate_fn=list)
     batches = []
     quiet = not console.is_main_process()
     try:
@@ -83,31 +86,14 @@ def scan(dataset: datasets.Dataset, workers: int = 0) -> pa.Table:
     return pa.Table.from_batches(batches, schema=_schema())
 
 
-def differences(some: datasets.Dataset, others: datasets.Dataset) -> list[float | None]:
-    """Mean difference in grey levels (0..255) of the pictures at the same places.
-
-    None where one of the two cannot be read. The first is brought to the size of the second (Lanczos).
-    """
-    from PIL import Image
-
-    found: list[float | None] = []
-    for one, other in zip(_Records(some).images(), _Records(others).images(), strict=True):
-        if one is None or other is None:
-            found.append(None)
-            continue
-        small = one.resize(other.size, Image.Resampling.LANCZOS)
-        found.append(float(np.abs(np.asarray(small, np.int16) - np.asarray(other, np.int16)).mean()))
-    return found
-
-
 class _Records:
     """Pictures as lines of the table: what the loader's workers send home."""
 
-    def __init__(self, dataset: datasets.Dataset) -> None:
-        import datasets
-
-        undecoded = datasets.Image(decode=False)
-        self.dataset = dataset.select_columns(["image", "row"]).cast_column("image", undecoded)
+    def __init__(self, dataset: datasets.Dataset, twins: datasets.Dataset | None = None) -> None:
+        self.dataset = _undecoded(dataset)
+        self.twins = None if twins is None else _undecoded(twins)
+        rows = [] if twins is None else twins["row"][:]
+        self.twin_of = {row: place for place, row in enumerate(rows)}
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -115,17 +101,33 @@ class _Records:
     def __getitem__(self, index: int) -> dict[str, Any]:
         line = self.dataset[index]
         try:
-            return {"row": line["row"], **_describe(*_decoded(line["image"]))}
+            picture, mode = _decoded(line["image"])
         except (DataError, *_unreadable()) as error:
             return {"row": line["row"], "error": reason(error)}
+        return {"row": line["row"], **_describe(picture, mode), "apart": self._apart(line["row"], picture)}
 
-    def images(self) -> Iterator[Image.Image | None]:
-        """The pictures as RGB, None for the unreadable."""
-        for index in range(len(self)):
-            try:
-                yield _decoded(self.dataset[index]["image"])[0]
-            except (DataError, *_unreadable()):
-                yield None
+    def _apart(self, row: int, picture: Image.Image) -> float | None:
+        if self.twins is None or row not in self.twin_of:
+            return None
+        try:
+            twin, _ = _decoded(self.twins[self.twin_of[row]]["image"])
+        except (DataError, *_unreadable()):
+            return None
+        return difference(picture, twin)
+
+
+def difference(picture: Image.Image, other: Image.Image) -> float:
+    """Mean difference of two RGB pictures in grey levels, 0..255, at the size of the other (Lanczos)."""
+    from PIL import Image
+
+    small = picture.resize(other.size, Image.Resampling.LANCZOS)
+    return float(np.abs(np.asarray(small, np.int16) - np.asarray(other, np.int16)).mean())
+
+
+def _undecoded(dataset: datasets.Dataset) -> datasets.Dataset:
+    import datasets
+
+    return dataset.select_columns(["image", "row"]).cast_column("image", datasets.Image(decode=False))
 
 
 def _unreadable() -> tuple[type[Exception], ...]:
@@ -160,6 +162,7 @@ def _describe(picture: Image.Image, mode: str) -> dict[str, Any]:
         "sha256": digest.digest(),
         "phash": duplicates.perceptual_hash(picture),
         "colors": duplicates.color_grid(picture),
+        "contrast": duplicates.contrast(picture),
     }
 
 
@@ -171,4 +174,5 @@ def _schema() -> pa.Schema:
         [(name, pa.int32()) for name in numbers]
         + [(name, pa.string()) for name in texts]
         + [(name, pa.binary()) for name in hashes]
+        + [(name, pa.float32()) for name in ("contrast", "apart")]
     )

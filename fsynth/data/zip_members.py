@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import struct
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,8 @@ class Member:
 
 
 class ZipContents:
-    """A file descriptor that closes itself, and the members found in the file.
+    """A file descriptor that closes itself, and the members found in the file, the last where a name is given
+    twice (``repeated``), as `zipfile` does.
 
     It is read with `os.pread` only, which moves no shared position: threads and forked processes may use
     one descriptor at the same time.
@@ -85,7 +87,9 @@ class ZipContents:
             self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise DataError(f"cannot open the archive {path} ({error.strerror}); check the path") from None
-        self.members = _find_members(self.descriptor, path)
+        found = _find_members(self.descriptor, path)
+        self.members = dict(found)
+        self.repeated = tuple(name for name, times in Counter(name for name, _ in found).items() if times > 1)
 
     def __del__(self) -> None:
         if hasattr(self, "descriptor"):
@@ -116,12 +120,12 @@ class ZipContents:
         return content
 
 
-def _find_members(descriptor: int, path: Path) -> dict[str, Member]:
+def _find_members(descriptor: int, path: Path) -> list[tuple[str, Member]]:
     """The central directory without its folders; names with ``/``, also where a Windows tool wrote ``\\``."""
     try:
         with os.fdopen(descriptor, "rb", closefd=False) as file, zipfile.ZipFile(file) as directory:
             named = [(info.filename.replace("\\", "/"), info) for info in directory.infolist()]
-            return {name: _as_member(info) for name, info in named if not name.endswith("/")}
+            return [(name, _as_member(info)) for name, info in named if not name.endswith("/")]
     except OSError as error:
         raise DataError(
             f"cannot read the archive {path} ({error.strerror or error}); check the path"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -279,6 +280,29 @@ def test_a_picture_saved_again_is_a_near_duplicate(no_password, tmp_path):
     (found,) = (finding for finding in result.findings if finding.check == "near-duplicates")
     assert found.level == "warning" and found.examples == (f"row 2 {_name(1)} = row 3 {_name(2)}",)
     assert not result.failure and result.verdict == "fit for training; 1 warning"
+
+
+def test_pictures_of_one_colour_are_a_warning(no_password, tmp_path):
+    from PIL import Image
+
+    parts, content = Parts(), io.BytesIO()
+    Image.new("RGB", (64, 96), "white").save(content, "PNG")
+    parts.members[_name(7)], parts.hdf5[7] = content.getvalue(), 255
+    (found,) = [one for one in _check(parts.write(tmp_path)).findings if one.check == "blank"]
+    assert (found.level, found.count) == ("warning", 1) and _name(7) in found.examples[0]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_name_that_stands_in_the_zip_twice_is_a_fault(no_password, tmp_path):
+    parts = Parts()
+    parts.write(tmp_path)
+    with zipfile.ZipFile(tmp_path / "img.zip", "w") as file:
+        for name, content in (*parts.members.items(), (_name(3), _file(4))):
+            file.writestr(name, content)
+    result = _check(tmp_path)
+    (found,) = [one for one in result.findings if one.check == "repeated-members"]
+    assert found.level == "error" and found.examples == (_name(3),)
+    assert "sources" in _errors(result), "the last one is read, and it is another picture"
 
 
 def test_workers_find_the_same(no_password, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 
 from fsynth.data import checks
@@ -42,6 +43,7 @@ def test_garments_on_both_sides_are_counted_by_test_row():
 
 
 def test_pictures_that_could_not_be_compared_count_for_nothing():
-    (found,) = checks.sources_differ([0, 1, 2], [1.0, None, 30.0], NAMES)
+    scanned = pa.table({"row": [0, 1, 2], "apart": [1.0, None, 30.0]})
+    (found,) = checks.sources_differ(scanned, NAMES)
     assert found.level == "error" and found.count == 1 and "of 2 pictures" in found.text
-    assert not list(checks.sources_differ([0], [None], NAMES))
+    assert not list(checks.sources_differ(scanned.slice(1, 1), NAMES))

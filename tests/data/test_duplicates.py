@@ -19,10 +19,12 @@ def _scanned(pictures: list[Image.Image | None], rows: list[int] | None = None) 
             "sha256": picture and picture.tobytes(),
             "phash": picture and duplicates.perceptual_hash(picture),
             "colors": picture and duplicates.color_grid(picture),
+            "contrast": picture and duplicates.contrast(picture),
         }
         for row, picture in zip(rows or range(len(pictures)), pictures, strict=True)
     ]
     kinds = [("row", pa.int32()), *((name, pa.binary()) for name in ("sha256", "phash", "colors"))]
+    kinds.append(("contrast", pa.float32()))
     return pa.Table.from_pylist(lines, schema=pa.schema(kinds))
 
 
@@ -65,6 +67,20 @@ def test_the_same_picture_in_other_colours_is_not_near():
     assert duplicates.near_groups(_scanned([grey, tinted]), 40) == []
 
 
+def test_blank_pictures_are_exact_duplicates_only():
+    white, dirty = Image.new("RGB", (64, 64), "white"), Image.new("RGB", (64, 64), "white")
+    dirty.putpixel((0, 0), (254, 254, 254))
+    scanned = _scanned([white, dirty, white])
+    assert duplicates.contrast(white) == 0 and duplicates.contrast(dirty) < duplicates.BLANK
+    assert duplicates.exact_groups(scanned) == [[0, 2]] and duplicates.near_groups(scanned) == []
+
+
+def test_contrast_is_the_spread_of_grey_levels():
+    halves = Image.new("L", (64, 64))
+    halves.paste(200, (0, 0, 32, 64))
+    assert duplicates.contrast(halves) == 100
+
+
 @pytest.mark.parametrize("count, distance", [(300, 10), (200, 3), (100, 0), (2, 10), (1, 10), (0, 10)])
 def test_the_banded_search_finds_what_comparing_all_finds(count, distance):
     rng = np.random.default_rng(count)
@@ -94,6 +110,7 @@ def test_groups_are_chains():
             "sha256": [b"a", b"b", b"c"],
             "phash": [hash_.tobytes() for hash_ in hashes],
             "colors": [bytes(48)] * 3,
+            "contrast": [50.0] * 3,
         }
     )
     assert duplicates.near_groups(table) == [[0, 1, 2]]

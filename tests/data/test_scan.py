@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datasets
-import numpy as np
 import pytest
 
 from fsynth.data import duplicates, fashion_synthesis, picture_files, scan
@@ -54,12 +53,26 @@ def test_pictures_held_in_the_table_are_read_too():
     assert first["width"] == make_fixture.WIDTH and second["error"].startswith("there is no picture")
 
 
-def test_differences_tell_swapped_pictures(password, benchmark_folder):
+def test_twins_tell_swapped_pictures(password, benchmark_folder):
     zipped, hdf5 = (fashion_synthesis.load(benchmark_folder, source)["train"] for source in ("zip", "hdf5"))
-    assert max(scan.differences(zipped, hdf5)) < 3
-    swapped = hdf5.select([len(hdf5) - 1, *range(1, len(hdf5))])
-    assert np.argmax(scan.differences(zipped, swapped)) == 0
-    assert scan.differences(zipped, swapped)[0] > 6
+    assert max(scan.scan(zipped, twins=hdf5)["apart"].to_pylist()) < 3
+    last = hdf5[len(hdf5) - 1]["image"]
+    assert scan.difference(zipped[0]["image"], last) > 6
+
+
+def test_rows_without_a_twin_and_unreadable_twins_are_compared_with_nothing(benchmark):
+    some = benchmark.select([2, 0])
+    broken = scan.pictures(benchmark["row"][3:4], ["nowhere.jpg"])
+    twins = datasets.concatenate_datasets(
+        [scan.pictures(some["row"], [one["path"] for one in _undecoded(some)]), broken]
+    )
+    apart = scan.scan(benchmark, twins=twins)["apart"].to_pylist()
+    assert [place for place, by in enumerate(apart) if by is not None] == [0, 2]
+    assert apart[0] == apart[2] == 0
+
+
+def _undecoded(dataset):
+    return dataset.cast_column("image", datasets.Image(decode=False))["image"]
 
 
 def test_a_killed_worker_is_an_error_of_one_line(benchmark, monkeypatch):
