@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 import fsynth
-from fsynth import console, hub
+from fsynth import console, hub, machine
 from fsynth.config import DoctorConfig
 from fsynth.errors import FsynthError
 
@@ -122,7 +122,7 @@ def _devices() -> Iterator[Finding]:
     elif torch.backends.mps.is_available():
         yield Finding("gpu", "ok", "Apple MPS")
     else:
-        cores = os.cpu_count()
+        cores = machine.cores()
         fix = "fine for --model tiny; for Stable Diffusion use a machine with a CUDA GPU"
         yield Finding("gpu", "note", f"none; {cores} CPU cores, float32", fix)
 

@@ -55,7 +55,12 @@ class DataCheckConfig(DataSettings):
     """Say what a data set holds and what is wrong with it; exits with 1 where there is a fault."""
 
     quick: bool = setting(False, "read a sample of 64 pictures instead of all", "Data")
-    workers: int = setting(0, "processes that read pictures; 0 reads in this one", "Hardware", least=0)
+    workers: int | None = setting(
+        None,
+        "processes that read pictures; 0 reads in this one (default: one per core)",
+        "Hardware",
+        least=0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

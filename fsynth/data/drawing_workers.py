@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from fsynth import machine
 from fsynth.data.figure import GarmentLabels, Scene, pose
 from fsynth.errors import FsynthError, OutputError
 from fsynth.keyed import seed_of
@@ -77,7 +78,7 @@ def draw_all(task: Task, workers: int | None = None) -> Iterator[Picture]:
         OutputError: a worker was killed.
     """
     blocks = -(-len(task.labels) // BLOCK)
-    workers = min(cores() if workers is None else workers, blocks)
+    workers = min(machine.cores() if workers is None else workers, blocks)
     if workers <= 1:
         yield from (draw_one(task, k) for k in range(len(task.labels)))
         return
@@ -180,11 +181,6 @@ def _receive(worker: subprocess.Popen) -> list[Picture]:
     if isinstance(block, Exception):
         raise block
     return block
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _jpeg(pixels: np.ndarray) -> bytes:

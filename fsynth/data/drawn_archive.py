@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 
 import fsynth
-from fsynth import outputs
+from fsynth import machine, outputs
 from fsynth.console import is_main_process
 from fsynth.data import drawing_workers, matlab_files, zip_writer
 from fsynth.data.drawing_workers import Picture, Task
@@ -177,7 +177,7 @@ class _Shelf:
             return _chunk(picture), _chunk(self._parts[row].T)
 
         rows = len(self._parts)
-        threads = drawing_workers.cores() if workers is None else max(1, workers)
+        threads = machine.cores() if workers is None else max(1, workers)
         bar = tqdm(total=rows, desc="G2.h5", unit="picture", disable=not is_main_process())
         with ThreadPoolExecutor(threads) as pool, bar:
             for start in range(0, rows, _PACKED_AT_ONCE):  # a pool takes all it is given, and keeps it

@@ -98,7 +98,7 @@ def inspect(
     memory_limit: int,
     ask: Ask,
     quick: bool = False,
-    workers: int = 0,
+    workers: int | None = 0,
 ) -> Report:
     """Check the files of a benchmark folder.
 
@@ -108,7 +108,7 @@ def inspect(
         memory_limit: largest HDF5 in bytes that is unpacked from ``G2.zip`` into memory.
         ask: finds passwords.
         quick: read a sample of the pictures instead of all.
-        workers: processes that read pictures.
+        workers: processes that read pictures; None for one a core.
     """
     report = Report()
     _describe(where, report)
@@ -128,7 +128,7 @@ def inspect(
     return report
 
 
-def inspect_source(source: Source, quick: bool = False, workers: int = 0) -> Report:
+def inspect_source(source: Source, quick: bool = False, workers: int | None = 0) -> Report:
     """Check opened data of any other kind: sentences, names, pictures, and how they are divided."""
     import datasets
 
@@ -351,7 +351,7 @@ def _hdf5_pictures(pictures: HDF5Pictures, rows: int) -> _Pictures:
 
 
 def _check_pictures(
-    source: _Pictures, twins: _Pictures | None, rows: _Rows, quick: bool, workers: int, report: Report
+    source: _Pictures, twins: _Pictures | None, rows: _Rows, quick: bool, workers: int | None, report: Report
 ) -> None:
     """Read the pictures once; those of the HDF5, too, are compared with the ZIP's on the way."""
     chosen = _spread(source.rows, SAMPLE) if quick else source.rows

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fsynth import console
+from fsynth import console, machine
 from fsynth.data import duplicates
 from fsynth.errors import DataError, reason
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _BATCH = 32  # pictures a worker sends home together
+_WORTH_A_WORKER = 200  # pictures: about the second that starting one takes
 
 
 def pictures(rows: Sequence[int], paths: Sequence[str]) -> datasets.Dataset:
@@ -46,12 +47,14 @@ def pictures(rows: Sequence[int], paths: Sequence[str]) -> datasets.Dataset:
     return datasets.Dataset(InMemoryTable(table), info=datasets.DatasetInfo(features=features))
 
 
-def scan(dataset: datasets.Dataset, workers: int = 0, twins: datasets.Dataset | None = None) -> pa.Table:
+def scan(
+    dataset: datasets.Dataset, workers: int | None = 0, twins: datasets.Dataset | None = None
+) -> pa.Table:
     """Read all pictures, with a progress bar.
 
     Args:
         dataset: with the columns image and row.
-        workers: processes that read; 0 reads in this one.
+        workers: processes that read; 0 reads in this one, None takes one a core, fewer for few pictures.
         twins: the pictures of some of these rows from another source, to be compared.
 
     Returns:
@@ -68,6 +71,8 @@ def scan(dataset: datasets.Dataset, workers: int = 0, twins: datasets.Dataset | 
     from torch.utils.data import DataLoader
     from tqdm import tqdm
 
+    if workers is None:
+        workers = min(machine.cores(), len(dataset) // _WORTH_A_WORKER)
     loader = DataLoader(_Records(dataset, twins), batch_size=_BATCH, num_workers=workers, collate_fn=list)
     batches = []
     quiet = not console.is_main_process()
