@@ -72,6 +72,15 @@ def parse(sentence: str) -> Attributes:
     )
 
 
+def kinds_of(word: str) -> tuple[tuple[str, str], ...]:
+    """(kind, meaning) of a word as `fsynth.data.lexicon` has it, of each part of a compound; lower case.
+
+    >>> kinds_of("long-sleeved")
+    (('length', 'long'), ('sleeve', ''))
+    """
+    return tuple((part.kind, part.meaning) for part in _read(word))
+
+
 # --------------------------------------------------------------------------------------------------
 # words and groups
 
