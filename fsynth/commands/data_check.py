@@ -11,10 +11,9 @@ from fsynth.config import DataCheckConfig
 from fsynth.console import counted, say
 from fsynth.data import checks, fashion_synthesis, inspection, kinds, sources
 from fsynth.data.checks import Finding
+from fsynth.data.scan import Reading
 from fsynth.data.sources import Place
 from fsynth.errors import ConfigError, DataError
-
-LEVELS = ("error", "warning", "note")
 
 
 @dataclass(frozen=True)
@@ -39,19 +38,22 @@ def main(config: DataCheckConfig) -> DataCheckResult:
     root = place.root
     say(f"data: {root}{place.note}")
     report = _inspect(place, config)
-    findings = tuple(sorted(report.findings, key=lambda finding: LEVELS.index(finding.level)))
-    result = DataCheckResult(root, _verdict(findings), _failure(root, findings), findings, report.passed)
+    findings = checks.worst_first(report.findings)
+    result = DataCheckResult(
+        root, checks.verdict(findings), _failure(root, findings), findings, report.passed
+    )
     if console.is_main_process():
         _print(result)
     return result
 
 
 def _inspect(place: Place, config: DataCheckConfig) -> inspection.Report:
+    reading = Reading(inspection.SAMPLE if config.quick else None, config.workers)
     try:
         where = kinds.find_benchmark(place.root)
         if where is None:
             source = sources.open_source(**config.source())
-            return inspection.inspect_source(source, config.quick, config.workers)
+            return inspection.inspect_source(source, reading)
     except DataError as error:
         return inspection.Report([checks.fault("layout", error)], ["layout"])
     if config.split_by != "official" or config.val_fraction:
@@ -60,20 +62,7 @@ def _inspect(place: Place, config: DataCheckConfig) -> inspection.Report:
             " FashionSynthesis itself brings: leave both out"
         )
     limit = int(config.memory_limit * fashion_synthesis.GIB)
-    return inspection.inspect(where, config.image_source, limit, place.ask, config.quick, config.workers)
-
-
-def _verdict(findings: tuple[Finding, ...]) -> str:
-    errors, warnings = (sum(finding.level == level for finding in findings) for level in ("error", "warning"))
-    if errors:
-        return f"not fit for training: {counted(errors, 'fault')}, {counted(warnings, 'warning', none='0')}"
-    checked = {finding.check for finding in findings}
-    verdict = "fit for training"
-    if "pictures" in checked:
-        verdict = "the annotation is in order, but there are no pictures to train on"
-    elif "sample" in checked:
-        verdict = "no fault in a sample of the pictures"
-    return f"{verdict}; {counted(warnings, 'warning')}" if warnings else verdict
+    return inspection.inspect(where, config.image_source, limit, place.ask, reading)
 
 
 def _failure(root: Path, findings: tuple[Finding, ...]) -> str:
@@ -91,7 +80,7 @@ def _print(result: DataCheckResult) -> None:
     from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False)
-    colors = dict(zip(LEVELS, ("red", "yellow", "dim"), strict=True))
+    colors = dict(zip(checks.LEVELS, ("red", "yellow", "dim"), strict=True))
     for finding in result.findings:
         lines = [escape(finding.text)]
         lines += [f"[dim]   {escape(example)}[/]" for example in finding.examples]

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from fsynth.console import counted
 from fsynth.data import attributes, duplicates
+from fsynth.data.clip_tokens import LIMIT
 from fsynth.data.labels import CATEGORIES, LABELS, agree
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-TOKENS = 77
-"""What CLIP's text encoders read of a sentence, with its start and its end."""
+LEVELS = ("error", "warning", "note")
+"""The worst first."""
 SOME = 5
 """Examples that a finding names."""
 FEW = 0.01
@@ -49,6 +51,24 @@ def fault(check: str, error: Exception) -> Finding:
     """The finding that an error of ours is; its last clause is the advice."""
     text, _, advice = str(error).rpartition("; ")
     return Finding("error", check, 1, text or advice, advice if text else "")
+
+
+def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level)))
+
+
+def verdict(findings: Collection[Finding]) -> str:
+    """What they come to, in a line."""
+    errors, warnings = (sum(finding.level == level for finding in findings) for level in ("error", "warning"))
+    if errors:
+        return f"not fit for training: {counted(errors, 'fault')}, {counted(warnings, 'warning', none='0')}"
+    checked = {finding.check for finding in findings}
+    said = "fit for training"
+    if "pictures" in checked:
+        said = "the annotation is in order, but there are no pictures to train on"
+    elif "sample" in checked:
+        said = "no fault in a sample of the pictures"
+    return f"{said}; {counted(warnings, 'warning')}" if warnings else said
 
 
 def sentences_against_codes(
@@ -108,12 +128,12 @@ def repeated_names(names: Sequence[str]) -> Iterator[Finding]:
 
 
 def long_sentences(
-    texts: Sequence[str], names: Sequence[str], tokens: Callable[[str], int]
+    texts: Sequence[str], names: Sequence[str], tokens: Callable[[Sequence[str]], Sequence[int]]
 ) -> Iterator[Finding]:
     """Sentences that the text encoder cuts off, and empty ones.
 
     Args:
-        tokens: how many tokens a sentence has, with start and end; called only where it may have too many.
+        tokens: of sentences, with start and end; called only for those that may have too many.
     """
     empty = [row for row, text in enumerate(texts) if not text.strip()]
     if empty:
@@ -125,15 +145,16 @@ def long_sentences(
             "leave these rows out or write their sentences",
             _some(_row(row, names) for row in empty),
         )
-    candidates = {text for text in texts if len(text.lower().encode()) > TOKENS - 2}
-    long = {text for text in candidates if tokens(text) > TOKENS}
+    candidates = sorted({text for text in texts if len(text.lower().encode()) > LIMIT - 2})
+    lengths = tokens(candidates) if candidates else ()
+    long = {text for text, length in zip(candidates, lengths, strict=True) if length > LIMIT}
     rows = [row for row, text in enumerate(texts) if text in long]
     if rows:
         yield Finding(
             "warning",
             "captions",
             len(rows),
-            f"{len(rows):,} sentences have more than the {TOKENS} tokens that CLIP's text encoder reads",
+            f"{len(rows):,} sentences have more than the {LIMIT} tokens that CLIP's text encoder reads",
             "their ends are cut off: shorten them, most important words first",
             _some(_row(row, names) for row in rows),
         )
@@ -210,12 +231,18 @@ def blank(scanned: pa.Table, names: Sequence[str]) -> Iterator[Finding]:
         )
 
 
-def repeated_pictures(scanned: pa.Table, names: Sequence[str], test: Collection[int]) -> Iterator[Finding]:
-    """Pictures that occur twice, exactly or nearly, and those that stand on both sides of the split."""
+def repeated_pictures(
+    found: Mapping[str, Sequence[Sequence[int]]], readable: int, names: Sequence[str], test: Collection[int]
+) -> Iterator[Finding]:
+    """Pictures that occur twice, exactly or nearly, and those that stand on both sides of the split.
+
+    Args:
+        found: groups of rows (`duplicates.groups`).
+        readable: pictures that were compared.
+        test: rows.
+    """
     held_out = set(test)
-    readable = scanned.num_rows - scanned["sha256"].null_count
-    kinds = (("exact", duplicates.exact_groups(scanned)), ("near", duplicates.near_groups(scanned)))
-    for kind, groups in kinds:
+    for kind, groups in found.items():
         surplus = sum(len(group) - 1 for group in groups)
         same = "the same, pixel for pixel" if kind == "exact" else "nearly the same"
         if groups:

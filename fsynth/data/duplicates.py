@@ -56,6 +56,11 @@ def color_grid(picture: Image.Image) -> bytes:
     return picture.convert("RGB").resize((GRID, GRID), Image.Resampling.BOX).tobytes()
 
 
+def groups(scanned: pa.Table) -> dict[str, list[list[int]]]:
+    """``exact`` and ``near`` groups of rows."""
+    return {"exact": exact_groups(scanned), "near": near_groups(scanned)}
+
+
 def exact_groups(scanned: pa.Table) -> list[list[int]]:
     """Rows with the same pixels, in groups of two and more, by their first row.
 

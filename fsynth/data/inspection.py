@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fsynth.data import annotation, checks, fashion_synthesis, layout, picture_files, scan
+from fsynth.data import (
+    annotation,
+    checks,
+    clip_tokens,
+    duplicates,
+    fashion_synthesis,
+    layout,
+    picture_files,
+    scan,
+)
 from fsynth.data.archive import remember_password
 from fsynth.data.checks import Finding
 from fsynth.data.hdf5_pictures import HDF5Pictures
+from fsynth.data.scan import Reading
 from fsynth.errors import DataError, PasswordError
 
 if TYPE_CHECKING:
@@ -42,10 +51,13 @@ ENCRYPTIONS = {"none": "not encrypted", "zipcrypto": "with ZipCrypto", "aes": "w
 
 @dataclass
 class Report:
-    """Findings so far and the checks that were run."""
+    """Findings so far, the checks that were run, and what was read of the pictures (`scan.scan`,
+    `duplicates.groups`)."""
 
     findings: list[Finding] = field(default_factory=list)
     run: list[str] = field(default_factory=list)
+    scanned: pa.Table | None = None
+    groups: dict[str, list[list[int]]] = field(default_factory=dict)
 
     def add(self, *checked: str, found: Iterable[Finding] = ()) -> None:
         self.run += [name for name in checked if name not in self.run]
@@ -97,8 +109,7 @@ def inspect(
     image_source: str | None,
     memory_limit: int,
     ask: Ask,
-    quick: bool = False,
-    workers: int | None = 0,
+    reading: Reading = scan.ALL,
 ) -> Report:
     """Check the files of a benchmark folder.
 
@@ -107,8 +118,7 @@ def inspect(
         image_source: ``zip`` or ``hdf5`` to look at the pictures of one source only.
         memory_limit: largest HDF5 in bytes that is unpacked from ``G2.zip`` into memory.
         ask: finds passwords.
-        quick: read a sample of the pictures instead of all.
-        workers: processes that read pictures; None for one a core.
+        reading: how the pictures are read.
     """
     report = Report()
     _describe(where, report)
@@ -120,29 +130,31 @@ def inspect(
         _read_splits(where.splits, rows, report)
     _check_rows(rows, report)
     zipped = None if image_source == "hdf5" else _read_zips(where, rows.name, ask, report)
-    if plain is None and where.hdf5_zip and image_source != "zip" and not (quick and zipped):
+    if plain is None and where.hdf5_zip and image_source != "zip" and not (reading.most and zipped):
         plain = _unpacked(where, len(rows.text), memory_limit, ask, bool(zipped), report)
     hdf5 = _hdf5_pictures(plain, len(rows.name)) if plain else None
     if chosen := zipped or hdf5:
-        _check_pictures(chosen, hdf5 if zipped else None, rows, quick, workers, report)
+        _check_pictures(chosen, hdf5 if zipped else None, rows, reading, report)
     return report
 
 
-def inspect_source(source: Source, quick: bool = False, workers: int | None = 0) -> Report:
+def inspect_source(source: Source, reading: Reading = scan.ALL) -> Report:
     """Check opened data of any other kind: sentences, names, pictures, and how they are divided."""
     import datasets
 
     report = Report()
     report.add("layout", found=[Finding("note", "layout", 1, source.describe.removeprefix("data: "))])
     parts = [part for part in (source.train, source.validation, source.test) if part]
-    whole = datasets.concatenate_datasets([part.select_columns(["image", "row"]) for part in parts])
     columns = {name: [value for part in parts for value in part[name][:]] for name in ("row", "text", "name")}
     order = np.argsort(columns["row"])
     text, name = ([columns[column][place] for place in order] for column in ("text", "name"))
     rows = _Rows(text, name, train=source.train["row"][:], test=source.test["row"][:])
     _check_rows(rows, report)
-    chosen = _spread(order.tolist(), SAMPLE) if quick else order.tolist()
-    _check_scanned(scan.scan(whole.select(chosen), workers), len(whole), rows, report)
+    if source.has_pictures:
+        whole = datasets.concatenate_datasets([part.select_columns(["image", "row"]) for part in parts])
+        chosen = reading.some(order.tolist())
+        scanned = scan.scan(whole.select(chosen), reading.workers, seen=reading.seen)
+        _check_scanned(scanned, len(whole), rows, report)
     return report
 
 
@@ -210,21 +222,9 @@ def _check_rows(rows: _Rows, report: Report) -> None:
     if rows.name:
         report.add("names", found=checks.repeated_names(rows.name))
     if rows.text:
-        report.add("captions", found=checks.long_sentences(rows.text, rows.name, _clip_tokens))
+        report.add("captions", found=checks.long_sentences(rows.text, rows.name, clip_tokens.counts))
     if rows.train and rows.test:
         report.add("garments", found=checks.shared_garments(rows.name, rows.train, rows.test))
-
-
-def _clip_tokens(sentence: str) -> int:
-    """Tokens with start and end, by the vocabulary that open_clip brings along."""
-    return len(_tokenizer().encode(sentence)) + 2
-
-
-@functools.cache
-def _tokenizer() -> Any:
-    from open_clip.tokenizer import SimpleTokenizer
-
-    return SimpleTokenizer()
 
 
 def _read_zips(where: Layout, names: list[str], ask: Ask, report: Report) -> _Pictures | None:
@@ -351,12 +351,13 @@ def _hdf5_pictures(pictures: HDF5Pictures, rows: int) -> _Pictures:
 
 
 def _check_pictures(
-    source: _Pictures, twins: _Pictures | None, rows: _Rows, quick: bool, workers: int | None, report: Report
+    source: _Pictures, twins: _Pictures | None, rows: _Rows, reading: Reading, report: Report
 ) -> None:
     """Read the pictures once; those of the HDF5, too, are compared with the ZIP's on the way."""
-    chosen = _spread(source.rows, SAMPLE) if quick else source.rows
+    chosen = reading.some(source.rows)
     others = sorted(set(chosen) & set(twins.rows)) if twins else []
-    scanned = scan.scan(source.at(chosen), workers, twins.at(others) if twins and others else None)
+    compared = twins.at(others) if twins and others else None
+    scanned = scan.scan(source.at(chosen), reading.workers, compared, reading.seen)
     _check_scanned(scanned, len(source.rows), rows, report)
     if others:
         report.add("sources", found=checks.sources_differ(scanned, rows.name))
@@ -364,6 +365,7 @@ def _check_pictures(
 
 def _check_scanned(scanned: pa.Table, there: int, rows: _Rows, report: Report) -> None:
     """What was read of the pictures that are there; duplicates only where that is all."""
+    report.scanned = scanned
     report.add("unreadable", found=checks.unreadable(scanned, rows.name))
     report.add("sizes", found=checks.sizes(scanned))
     report.add("blank", found=checks.blank(scanned, rows.name))
@@ -374,10 +376,6 @@ def _check_scanned(scanned: pa.Table, there: int, rows: _Rows, report: Report) -
         return
     report.add("exact-duplicates", "near-duplicates", "exact-duplicates-across-splits")
     report.add("near-duplicates-across-splits")
-    report.add(found=checks.repeated_pictures(scanned, rows.name, rows.test))
-
-
-def _spread(rows: Sequence[int], most: int) -> list[int]:
-    """At most that many of the rows, evenly over all."""
-    places = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int))
-    return [rows[place] for place in places]
+    report.groups = duplicates.groups(scanned)
+    readable = scanned.num_rows - scanned["sha256"].null_count
+    report.add(found=checks.repeated_pictures(report.groups, readable, rows.name, rows.test))

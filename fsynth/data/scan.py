@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,10 +20,39 @@ from fsynth.errors import DataError, reason
 if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
+    from numpy.typing import NDArray
     from PIL import Image
 
+SMALL = 128
+"""Most pixels on a side of what ``seen`` is shown."""
+Seen = Callable[[int, "NDArray[np.uint8]"], None]
+"""Takes a row and its picture made small, (H, W, 3) RGB."""
 _BATCH = 32  # pictures a worker sends home together
 _WORTH_A_WORKER = 200  # pictures: about the second that starting one takes
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the pictures of a data set are read.
+
+    Attributes:
+        most: as many, evenly spread over all; None for all.
+        workers: processes that read; see `scan`.
+        seen: is shown every readable picture; see `scan`.
+    """
+
+    most: int | None = None
+    workers: int | None = None
+    seen: Seen | None = None
+
+    def some(self, rows: Sequence[int]) -> Sequence[int]:
+        """The rows to read."""
+        if self.most is None or len(rows) <= self.most:
+            return rows
+        return [rows[place] for place in np.linspace(0, len(rows) - 1, self.most).round().astype(int)]
+
+
+ALL = Reading()
 
 
 def pictures(rows: Sequence[int], paths: Sequence[str]) -> datasets.Dataset:
@@ -48,7 +78,10 @@ def pictures(rows: Sequence[int], paths: Sequence[str]) -> datasets.Dataset:
 
 
 def scan(
-    dataset: datasets.Dataset, workers: int | None = 0, twins: datasets.Dataset | None = None
+    dataset: datasets.Dataset,
+    workers: int | None = 0,
+    twins: datasets.Dataset | None = None,
+    seen: Seen | None = None,
 ) -> pa.Table:
     """Read all pictures, with a progress bar.
 
@@ -56,6 +89,7 @@ def scan(
         dataset: with the columns image and row.
         workers: processes that read; 0 reads in this one, None takes one a core, fewer for few pictures.
         twins: the pictures of some of these rows from another source, to be compared.
+        seen: is shown every readable picture in this process, `SMALL` at most, in the order of the data set.
 
     Returns:
         a line a picture, in the order of the data set: row (int32), width, height (int32), mode (as stored),
@@ -73,14 +107,18 @@ def scan(
 
     if workers is None:
         workers = min(machine.cores(), len(dataset) // _WORTH_A_WORKER)
-    loader = DataLoader(_Records(dataset, twins), batch_size=_BATCH, num_workers=workers, collate_fn=list)
+    records = _Records(dataset, twins, small=seen is not None)
+    loader = DataLoader(records, batch_size=_BATCH, num_workers=workers, collate_fn=list)
     batches = []
     quiet = not console.is_main_process()
     try:
         with tqdm(total=len(dataset), desc="reading pictures", unit="", disable=quiet) as bar:
-            for records in loader:
-                batches.append(pa.RecordBatch.from_pylist(records, schema=_schema()))
-                bar.update(len(records))
+            for lines in loader:
+                batches.append(pa.RecordBatch.from_pylist(lines, schema=_schema()))
+                for line in lines if seen else ():
+                    if "small" in line:
+                        seen(line["row"], line["small"])
+                bar.update(len(lines))
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
@@ -94,8 +132,11 @@ def scan(
 class _Records:
     """Pictures as lines of the table: what the loader's workers send home."""
 
-    def __init__(self, dataset: datasets.Dataset, twins: datasets.Dataset | None = None) -> None:
+    def __init__(
+        self, dataset: datasets.Dataset, twins: datasets.Dataset | None = None, small: bool = False
+    ) -> None:
         self.dataset = _undecoded(dataset)
+        self.small = small
         self.twins = None if twins is None else _undecoded(twins)
         rows = [] if twins is None else twins["row"][:]
         self.twin_of = {row: place for place, row in enumerate(rows)}
@@ -109,7 +150,9 @@ class _Records:
             picture, mode = _decoded(line["image"])
         except (DataError, *_unreadable()) as error:
             return {"row": line["row"], "error": reason(error)}
-        return {"row": line["row"], **_describe(picture, mode), "apart": self._apart(line["row"], picture)}
+        apart = self._apart(line["row"], picture)
+        small = {"small": _made_small(picture)} if self.small else {}
+        return {"row": line["row"], **_describe(picture, mode), "apart": apart, **small}
 
     def _apart(self, row: int, picture: Image.Image) -> float | None:
         if self.twins is None or row not in self.twin_of:
@@ -155,6 +198,14 @@ def _decoded(image: dict[str, Any] | None) -> tuple[Image.Image, str]:
             content = file.read()
     with Image.open(io.BytesIO(content)) as picture:
         return picture.convert("RGB"), picture.mode
+
+
+def _made_small(picture: Image.Image) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    small = picture.copy()
+    small.thumbnail((SMALL, SMALL), Image.Resampling.BOX)
+    return np.asarray(small)
 
 
 def _describe(picture: Image.Image, mode: str) -> dict[str, Any]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import datasets
+import numpy as np
 import pytest
+from PIL import Image
 
 from fsynth.data import duplicates, fashion_synthesis, picture_files, scan
 from tests.data import make_fixture
@@ -28,6 +32,28 @@ def test_a_line_a_picture_in_the_order_of_the_data_set(benchmark):
 
 def test_workers_read_the_same(benchmark):
     assert scan.scan(benchmark, workers=2) == scan.scan(benchmark)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_whoever_watches_sees_every_readable_picture_small_and_in_order(benchmark, workers):
+    large = benchmark[0]["image"].resize((300, 200))
+    content = io.BytesIO()
+    large.save(content, "PNG")
+    shown = [{"bytes": content.getvalue(), "path": None}, {"bytes": b"no picture", "path": None}]
+    rows = datasets.Dataset.from_dict(
+        {"image": [*shown, shown[0]], "row": [5, 6, 7]},
+        features=datasets.Features({"image": datasets.Image(), "row": datasets.Value("int32")}),
+    )
+    seen = []
+    scan.scan(rows, workers, seen=lambda row, pixels: seen.append((row, pixels)))
+    assert [row for row, _ in seen] == [5, 7]
+    small = np.asarray(large.convert("RGB").resize((128, 85), Image.Resampling.BOX), int)
+    assert seen[0][1].shape == (85, 128, 3) and np.abs(seen[0][1] - small).max() <= 2
+
+
+def test_a_sample_is_spread_over_all_rows():
+    assert list(scan.Reading(3).some(range(10, 21))) == [10, 15, 20]
+    assert scan.Reading(3).some([7, 8]) == [7, 8] and scan.ALL.some([1, 2, 3]) == [1, 2, 3]
 
 
 def test_pictures_that_cannot_be_read_have_an_error_and_nothing_else(no_password, tmp_path, monkeypatch):
