@@ -8,7 +8,8 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,18 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def cache_folder() -> Path:
+    """`$FSYNTH_CACHE`, else `fsynth` in the user's cache folder."""
+    given = os.environ.get("FSYNTH_CACHE")
+    if given:
+        return Path(given).expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "fsynth"
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Caches/fsynth"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fsynth"
+
+
 def recipe_of(run: Path) -> Path:
     """The run.yaml of a run folder that ``--resume`` names.
 
@@ -219,9 +232,14 @@ def _flush(place: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole: beside, flushed to the disk, then renamed."""
+    write_file(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def write_file(path: Path, write: Callable[[Path], object]) -> None:
+    """`write_text` of anything: ``write`` is given the name beside."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        beside.write_text(text, encoding="utf-8")
+        write(beside)
         put_in_place(beside, path)
     except BaseException:
         beside.unlink(missing_ok=True)

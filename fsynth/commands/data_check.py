@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from fsynth import console
 from fsynth.config import DataCheckConfig
 from fsynth.console import counted, say
-from fsynth.data import checks, fashion_synthesis, inspection, kinds, sources
+from fsynth.data import addresses, checks, fashion_synthesis, inspection, kinds, sources
 from fsynth.data.checks import Finding
 from fsynth.data.scan import Reading
 from fsynth.data.sources import Place
@@ -21,7 +20,7 @@ class DataCheckResult:
     """``findings``: the worst first; ``passed``: checks that found nothing; ``failure``: empty, or the line
     that the command ends with."""
 
-    data: Path
+    data: str
     verdict: str
     failure: str
     findings: tuple[Finding, ...]
@@ -35,7 +34,7 @@ def main(config: DataCheckConfig) -> DataCheckResult:
         ConfigError: a column that is not there, a division that the rows do not allow.
     """
     place = sources.locate(config.data, config.password_file)
-    root = place.root
+    root = addresses.shown(place.root)
     say(f"data: {root}{place.note}")
     report = _inspect(place, config)
     findings = checks.worst_first(report.findings)
@@ -65,7 +64,7 @@ def _inspect(place: Place, config: DataCheckConfig) -> inspection.Report:
     return inspection.inspect(where, config.image_source, limit, place.ask, reading)
 
 
-def _failure(root: Path, findings: tuple[Finding, ...]) -> str:
+def _failure(root: str, findings: tuple[Finding, ...]) -> str:
     errors = [finding for finding in findings if finding.level == "error"]
     if not errors:
         return ""

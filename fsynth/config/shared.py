@@ -14,10 +14,11 @@ from fsynth.settings import setting
 class DataSettings:
     """Where pictures and sentences come from; the same names in every command."""
 
-    data: Path | None = setting(
+    data: str | Path | None = setting(
         None,
         "FashionSynthesis or other DeepFashion folder, image folder, Parquet, WebDataset, captions.json, "
-        "ORG/NAME on the hub, or drawn for drawn data (default: $FSYNTH_DATA, else drawn)",
+        "https://HOST/train-{000..009}.tar, ORG/NAME on the hub, or drawn for drawn data (default: "
+        "$FSYNTH_DATA, else drawn)",
         "Data",
     )
     password_file: Path | None = setting(

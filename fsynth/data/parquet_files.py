@@ -5,16 +5,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fsynth.data.rows import Opened, by_split, from_columns
+from fsynth.data.rows import Opened, from_columns
 from fsynth.errors import DataError, reason
 
 SUFFIX = ".parquet"
 
 
-def open_files(root: Path, files: list[Path], image_column: str | None, text_column: str | None) -> Opened:
-    """Open one file or those of a folder; their names or folders tell the splits.
+def open_files(
+    origin: Path | str, parts: Mapping[str, Sequence[str]], image_column: str | None, text_column: str | None
+) -> Opened:
+    """Open Parquet files.
+
+    Args:
+        origin: how messages name them all.
+        parts: split -> paths.
 
     Raises:
         ConfigError: a column that is not there.
@@ -22,12 +29,13 @@ def open_files(root: Path, files: list[Path], image_column: str | None, text_col
     """
     import datasets
 
-    parts = by_split(root if root.is_dir() else root.parent, files)
-    data_files = {name: [str(file) for file in chosen] for name, chosen in parts.items()}
+    files = [file for chosen in parts.values() for file in chosen]
     try:
-        opened = datasets.load_dataset("parquet", data_files=data_files)
+        opened = datasets.load_dataset(
+            "parquet", data_files={name: [*chosen] for name, chosen in parts.items()}
+        )
     except Exception as error:  # datasets wraps what Arrow says in errors of its own
         raise DataError(
-            f"cannot read the Parquet files of {root} ({reason(error.__cause__ or error)})"
+            f"cannot read the Parquet files of {origin} ({reason(error.__cause__ or error)})"
         ) from None
-    return from_columns(opened, f"Parquet ({len(files)} files)", image_column, text_column, str(root))
+    return from_columns(opened, f"Parquet ({len(files)} files)", image_column, text_column, str(origin))

@@ -1,12 +1,13 @@
-"""Pictures as files that never touch the disk: fsspec file systems over a ZIP, an HDF5 and a tar file.
+"""Pictures as files that never touch the disk: fsspec file systems over a ZIP, an HDF5 and tar files.
 
 ``datasets.Image`` opens ``fsynth-...://`` paths through them, one picture at a time::
 
     fsynth-zip://data/Img/img.zip!/img/Some_Dress/img_00000001.jpg    (/data/Img/img.zip)
     fsynth-hdf5://data/Img/G2.h5!/17
     fsynth-tar://data/train-0.tar!/1536/18211/img_1.jpg    (offset, size and name of the member)
+    fsynth-remote-tar://https%3A%2F%2Fhost%2F0.tar!/1536/18211/f00.../img_1.jpg    (and the file's mark)
 
-Both parts are percent-encoded; the file's first slash is left out, because `datasets` tidies paths and would
+Both parts are percent-encoded; a file's first slash is left out, because `datasets` tidies paths and would
 take it away. A path holds no password: the archive of each process does. A forked loader
 worker inherits file systems and archives; a spawned one has to register the file systems, which pickled
 datasets see to (`register`), and finds the password in the environment.
@@ -23,6 +24,7 @@ from urllib.parse import quote, unquote
 
 import fsspec
 
+from fsynth.data import addresses, remote
 from fsynth.data.archive import Archive
 from fsynth.data.hdf5_pictures import HDF5Pictures
 from fsynth.errors import DataError
@@ -30,7 +32,7 @@ from fsynth.errors import DataError
 if TYPE_CHECKING:
     import datasets
 
-ZIP, HDF5, TAR = "fsynth-zip", "fsynth-hdf5", "fsynth-tar"
+ZIP, HDF5, TAR, REMOTE_TAR = "fsynth-zip", "fsynth-hdf5", "fsynth-tar", "fsynth-remote-tar"
 LARGEST = 2**28
 """Bytes of a member that is read as a picture: a larger one is no picture but a decompression bomb."""
 
@@ -73,6 +75,11 @@ def hdf5_paths(pictures: HDF5Pictures, rows: int) -> list[str]:
 def tar_path(file: Path, member: str, offset: int, size: int) -> str:
     """Path of a member of an uncompressed tar file, by its place in the file."""
     return _url(TAR, str(file.resolve()), f"{offset}/{size}/{member}")
+
+
+def remote_tar_path(file: remote.RemoteFile, member: str, offset: int, size: int) -> str:
+    """`tar_path` in a file elsewhere; reading it notices when the file has changed."""
+    return _url(REMOTE_TAR, file.address, f"{offset}/{size}/{file.mark}/{member}", slashes="")
 
 
 class ZipPictures(fsspec.AbstractFileSystem):
@@ -123,6 +130,20 @@ class TarPictures(fsspec.AbstractFileSystem):
         return io.BytesIO(content)
 
 
+class RemoteTarPictures(fsspec.AbstractFileSystem):
+    """Members of tar files elsewhere, read only: each is one request."""
+
+    protocol = REMOTE_TAR
+
+    def _open(self, path: str, mode: str = "rb", **_: Any) -> io.BytesIO:
+        file, inside = _parts(path, mode)
+        address = file.removeprefix("/")
+        offset, size, mark, member = inside.split("/", 3)
+        content = remote.read(address, int(offset), int(size), mark)
+        check_picture(content, f"{member} in {addresses.shown(address)}")
+        return io.BytesIO(content)
+
+
 def check_picture(content: bytes, where: str) -> None:
     """Refuse what cannot be decoded.
 
@@ -153,6 +174,7 @@ def register() -> None:
     fsspec.register_implementation(ZIP, ZipPictures, clobber=True)
     fsspec.register_implementation(HDF5, HDF5PictureFiles, clobber=True)
     fsspec.register_implementation(TAR, TarPictures, clobber=True)
+    fsspec.register_implementation(REMOTE_TAR, RemoteTarPictures, clobber=True)
     copyreg.pickle(datasets.Dataset, _reduce)
 
 
@@ -180,12 +202,13 @@ def _holds_our_paths(dataset: datasets.Dataset) -> bool:
     firsts = (
         chunk[0].as_py() or {} for name in columns for chunk in dataset.data.column(name).chunks if len(chunk)
     )
-    return any((first.get("path") or "").startswith((f"{ZIP}:", f"{HDF5}:", f"{TAR}:")) for first in firsts)
+    return any((first.get("path") or "").startswith("fsynth-") for first in firsts)
 
 
-def _url(protocol: str, file: str, inside: str) -> str:
+def _url(protocol: str, file: str, inside: str, slashes: str = "/") -> str:
     tidy = posixpath.normpath(inside) == inside  # else slashes are encoded too: nobody may tidy the name
-    return f"{protocol}://{quote(file.removeprefix('/'))}!/{quote(inside, safe='/' if tidy else '')}"
+    place = quote(file.removeprefix("/"), safe=slashes)
+    return f"{protocol}://{place}!/{quote(inside, safe='/' if tidy else '')}"
 
 
 def _parts(path: str, mode: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from fsynth.data import attributes, fashion_synthesis
@@ -193,9 +193,9 @@ def codes_of(
     return codes, notes
 
 
-def split_named(relative: Path | str) -> str | None:
+def split_named(relative: PurePath | str) -> str | None:
     """The split of a file by its folder's name or its own: ``train/0.tar``, ``val-0.parquet``."""
-    *folders, file = Path(relative).parts
+    *folders, file = PurePath(relative).parts
     stem = file.replace(".", "-").replace("_", "-").split("-")[0]
     for part in (*folders, stem):
         for name, words in SPLIT_WORDS.items():
@@ -204,21 +204,25 @@ def split_named(relative: Path | str) -> str | None:
     return None
 
 
-def by_split(root: Path, files: Iterable[Path]) -> dict[str, list[Path]]:
+def by_split(files: Mapping[str, PurePath], origin: Path | str) -> dict[str, list[str]]:
     """Files by split; without any sign of one, all are ``train``.
+
+    Args:
+        files: file -> its path below what was given; a split keeps their order.
+        origin: how messages name what was given.
 
     Raises:
         DataError: some files belong to a split and others to none.
     """
-    found: dict[str, list[Path]] = {}
-    for file in sorted(files):
-        found.setdefault(split_named(file.relative_to(root)) or "", []).append(file)
+    found: dict[str, list[str]] = {}
+    for file, below in files.items():
+        found.setdefault(split_named(below) or "", []).append(file)
     if "" in found and len(found) > 1:
         raise DataError(
-            f"{found[''][0]} belongs to no split but others in {root} do; name it or its folder train, "
+            f"{found[''][0]} belongs to no split but others in {origin} do; name it or its folder train, "
             "validation or test"
         )
-    return {name or "train": found[name] for name in ("train", "validation", "test", "") if name in found}
+    return {name or "train": found[name] for name in (*SPLIT_WORDS, "") if name in found}
 
 
 def check_inside(name: str, origin: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsynth import console
 from fsynth.data import (
+    addresses,
     fashion_synthesis,
     kinds,
     layout,
@@ -48,7 +49,7 @@ class Source:
 
     train: datasets.Dataset
     test: datasets.Dataset
-    root: Path
+    root: Path | str
     synthetic: bool
     drawn: bool
     has_pictures: bool
@@ -80,15 +81,17 @@ class Source:
         """
         if fingerprint not in (None, self.fingerprint):
             raise ConfigError(
-                f"{self.root} gives rows of fingerprint {self.fingerprint}, the recipe was run on "
-                f"{fingerprint}: bring those data back, or start a new run with --set fingerprint=null"
+                f"{addresses.shown(self.root)} gives rows of fingerprint {self.fingerprint}, the recipe was "
+                f"run on {fingerprint}: bring those data back, or start a new run with --set fingerprint=null"
             )
 
     @property
-    def setting(self) -> Path:
+    def setting(self) -> Path | str:
         """What ``--data`` must say to open the same again, wherever and whatever ``$FSYNTH_DATA`` is then."""
         if self.synthetic:
             return DRAWN
+        if isinstance(self.root, str):
+            return self.root
         return self.root.resolve() if self.root.exists() else self.root  # a name on the hub
 
     def need_pictures(self) -> None:
@@ -112,7 +115,9 @@ class Source:
         """
         rows = len(self.train)
         if not rows:
-            raise DataError(f"{self.root} holds no training rows; only {splits.TEST} rows were found")
+            raise DataError(
+                f"{addresses.shown(self.root)} holds no training rows; only {splits.TEST} rows were found"
+            )
         if wanted is not None and wanted > rows:
             raise ConfigError(
                 f"--n-images {wanted} is more than the {rows:,} rows of the training split; "
@@ -123,7 +128,7 @@ class Source:
 
 
 def open_source(
-    root: Path | None,
+    root: Path | str | None,
     password_file: Path | None = None,
     image_source: str | None = None,
     memory_limit: float = 4.0,
@@ -181,10 +186,11 @@ def open_source(
 class Place:
     """Where data are, and what finds the passwords of their archives.
 
+    ``root``: a path, or addresses as text (`addresses.read`);
     ``synthetic``: nothing was given, it is the drawn archive that stands in then; ``note`` says so.
     """
 
-    root: Path
+    root: Path | str
     ask: fashion_synthesis.Ask
     synthetic: bool
 
@@ -194,7 +200,7 @@ class Place:
 
 
 def locate(
-    root: Path | None,
+    root: Path | str | None,
     password_file: Path | None = None,
     password: bytes | None = None,
     prompt: bool = True,
@@ -203,7 +209,7 @@ def locate(
     given = data_root(root)
     if given is not None:
         ask = functools.partial(_password_of, password, password_file, prompt)
-        return Place(given.expanduser(), ask, synthetic=False)
+        return Place(given, ask, synthetic=False)
     drawn = _drawn()
     return Place(drawn, functools.partial(_password_of, None, drawn / PASSWORD_NAME, prompt), synthetic=True)
 
@@ -235,9 +241,10 @@ def load_dataset(
     """
     import datasets
 
-    folder, file = (Path(given) if given is not None else None for given in (root, password_file))
+    given = Path(root) if isinstance(root, os.PathLike) else root
+    file = None if password_file is None else Path(password_file)
     secret = password.encode() if isinstance(password, str) else password
-    source = open_source(folder, file, password=secret, **options)
+    source = open_source(given, file, password=secret, **options)
     source.announce()
     parts = {splits.TRAIN: source.train, splits.VALIDATION: source.validation, splits.TEST: source.test}
     there = datasets.DatasetDict({name: part for name, part in parts.items() if part is not None})
@@ -247,14 +254,14 @@ def load_dataset(
     return there if split is None else there[split]
 
 
-def data_root(given: Path | None) -> Path | None:
-    """What is given, else what ``$FSYNTH_DATA`` names; None means the drawn archive.
+def data_root(given: Path | str | None) -> Path | str | None:
+    """What is given, else what ``$FSYNTH_DATA`` names: a path or addresses; None means the drawn archive.
 
     Raises:
-        ConfigError: `DRAWN`, where there is a folder of that name.
+        ConfigError: `DRAWN`, where there is a folder of that name; see `addresses.read`.
     """
-    value = os.environ.get(ENVIRONMENT)
-    root = given or (Path(value) if value else None)
+    text = given or os.environ.get(ENVIRONMENT)
+    root = addresses.read(text) if text else None
     if root != DRAWN:
         return root
     if DRAWN.is_dir():
@@ -301,4 +308,4 @@ def _describe(opened: Opened, divided: splits.Splits, place: Place) -> str:
     rows = f"{train + validation + test:,} rows ({', '.join(sizes)})"
     if place.synthetic:
         return f"data: synthetic archive, {rows} ({REAL_THING})"
-    return "; ".join([f"data: {place.root}, {rows}, {opened.what}", *opened.notes])
+    return "; ".join([f"data: {addresses.shown(place.root)}, {rows}, {opened.what}", *opened.notes])

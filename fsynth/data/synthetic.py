@@ -11,9 +11,7 @@ Everything is a function of the arguments, byte for byte, whatever the number of
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,7 +115,7 @@ def cached_archive(rows: int = ROWS, seed: int = 0, look: str = "catalogue") -> 
         OutputError: the cache folder (`$FSYNTH_CACHE`) cannot be written.
         MissingPackage: skia does not import.
     """
-    folder = cache_folder() / "archives" / _key(rows, seed, look)
+    folder = outputs.cache_folder() / "archives" / _key(rows, seed, look)
     if _is_whole(folder):
         return folder
     with _alone(folder):
@@ -126,18 +124,6 @@ def cached_archive(rows: int = ROWS, seed: int = 0, look: str = "catalogue") -> 
             say(f"drawing {rows:,} {look} pictures into {folder} (once; about a minute)")
             make_archive(folder, rows, seed, look)
     return folder
-
-
-def cache_folder() -> Path:
-    """`$FSYNTH_CACHE`, else `fsynth` in the user's cache folder."""
-    given = os.environ.get("FSYNTH_CACHE")
-    if given:
-        return Path(given).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "fsynth"
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Caches/fsynth"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fsynth"
 
 
 def _key(rows: int, seed: int, look: str) -> str:

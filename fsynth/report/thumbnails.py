@@ -58,10 +58,10 @@ def _cards(source: Source, settings: Mapping[str, Any], most: int) -> tuple[list
     return [_card(train[place]) for place in shown], len(chosen)
 
 
-def _root(settings: Mapping[str, Any]) -> Path:
-    from fsynth.data import sources, synthetic
+def _root(settings: Mapping[str, Any]) -> Path | str:
+    from fsynth.data import addresses, sources, synthetic
 
-    data = Path(settings["data"])
+    data = addresses.read(settings["data"])
     return synthetic.cached_archive() if data == sources.DRAWN else data
 
 
@@ -73,7 +73,7 @@ def _open(settings: Mapping[str, Any]) -> Source:
     from fsynth.data import sources
 
     root = _root(settings)
-    own = root / sources.PASSWORD_NAME
+    own = Path(root) / sources.PASSWORD_NAME
     file = settings.get("password_file") or (own if own.is_file() else None)  # of a drawn archive
     given = {name: settings[name] for name in OPTIONS if name in settings}
     source = sources.open_source(root, file and Path(file), prompt=False, **given)

@@ -25,6 +25,7 @@ def _own_cache(monkeypatch, tmp_path_factory):
 
     cache = tmp_path_factory.mktemp("cache")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
+    monkeypatch.setenv("FSYNTH_CACHE", str(cache))
     monkeypatch.delenv("FSYNTH_DATA", raising=False)
     monkeypatch.setattr(hub, "reachable", lambda: False)
 
@@ -333,7 +334,7 @@ def test_a_folder_or_file_of_no_known_kind_is_refused(tmp_path):
         sources.open_source(tmp_path)
     file = tmp_path / "x.rar"
     file.write_bytes(b"")
-    with pytest.raises(DataError, match=r"x\.rar is no \.parquet, \.tar or \.json file; point --data at one"):
+    with pytest.raises(DataError, match=r"x\.rar is no \.parquet, \.tar or \.json file, nor a \.txt"):
         sources.open_source(file)
 
 

@@ -1,0 +1,175 @@
+"""What lies where in a WebDataset shard: found by walking through its headers once.
+
+The index of a remote shard is kept in the cache folder, under its address and version: names, places and the
+contents of the ``.txt`` and ``.json`` members, no pictures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from fsynth import outputs
+from fsynth.console import is_main_process
+from fsynth.data import addresses, remote
+from fsynth.data.remote import RemoteFile
+from fsynth.errors import DataError
+
+TEXTS = (".txt", ".json")
+LARGEST_TEXT = 2**20
+"""Bytes of a ``.txt`` or ``.json`` that is read as a sentence."""
+THREADS = 8
+"""Remote shards that are walked through at once."""
+FORMAT = "1"
+
+_KEY = b"fsynth"
+
+
+@dataclass(frozen=True)
+class Member:
+    """``name``, place in the shard in bytes, and what a text holds (None for anything else)."""
+
+    name: str
+    offset: int
+    size: int
+    text: bytes | None
+
+    @property
+    def key(self) -> str:
+        """The name up to the first dot of the file: what the members of a sample share."""
+        folder, _, file = self.name.rpartition("/")
+        stem = file.partition(".")[0]
+        return f"{folder}/{stem}" if folder else stem
+
+    @property
+    def suffix(self) -> str:
+        """What follows: ``.jpg``, ``.seg.png``; in lower case."""
+        return f".{self.name.rpartition('/')[2].partition('.')[2].lower()}"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard and what is in it, in the order of the file. ``file``: None for one on this machine."""
+
+    address: str
+    members: tuple[Member, ...]
+    file: RemoteFile | None
+
+
+def read_all(shards: Sequence[str]) -> list[Shard]:
+    """The shards with their members; remote ones several at once, behind a progress bar, or from the cache.
+
+    Raises:
+        DataError: a shard that is not there, not whole or no plain tar file.
+        MissingPackage: for an address whose scheme needs another package.
+    """
+    from tqdm.auto import tqdm
+
+    far = sum(map(addresses.is_far, shards))
+    hidden = not far or not is_main_process()
+    with (
+        ThreadPoolExecutor(THREADS if far else 1) as pool,
+        tqdm(total=len(shards), desc="looking into shards", unit="shard", disable=hidden) as bar,
+    ):
+        found = [pool.submit(_read, shard) for shard in shards]
+        try:
+            return [_counted(future.result(), bar) for future in found]
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def walk(shard: str, file: RemoteFile | None = None) -> Iterator[tuple[tarfile.TarInfo, BinaryIO]]:
+    """The files in a shard, each with what opens it until the next one is taken.
+
+    Raises:
+        DataError: see `read_all`.
+    """
+    where = addresses.shown(shard)
+    try:
+        with contextlib.closing(_open(shard, file)) as opened:
+            whole = opened.seek(0, io.SEEK_END)
+            opened.seek(0)
+            with tarfile.open(fileobj=opened, mode="r:") as tar:
+                for member in tar:
+                    tar.members = []  # or all headers would stay in memory
+                    if member.offset_data + member.size > whole:
+                        raise tarfile.ReadError(f"{member.name} is cut off")
+                    if member.isfile():
+                        yield member, cast(BinaryIO, tar.extractfile(member))
+    except (tarfile.TarError, OSError) as error:
+        raise DataError(f"cannot read the shard {where} ({error}); get it again, as a plain .tar") from None
+
+
+def _counted(shard: Shard, bar: object) -> Shard:
+    bar.update()  # type: ignore[attr-defined]
+    return shard
+
+
+def _open(shard: str, file: RemoteFile | None) -> BinaryIO:
+    if addresses.is_far(shard):
+        return cast(BinaryIO, remote.Window(file or remote.look(shard)))
+    return open(shard, "rb")
+
+
+def _read(shard: str) -> Shard:
+    if not addresses.is_far(shard):
+        return Shard(shard, tuple(_members(shard, None)), None)
+    file = remote.look(shard)
+    members = _kept(file)
+    if members is None:
+        members = tuple(_members(shard, file))
+        _keep(file, members)
+    return Shard(shard, members, file)
+
+
+def _members(shard: str, file: RemoteFile | None) -> Iterator[Member]:
+    for info, opened in walk(shard, file):
+        member = Member(info.name, info.offset_data, info.size, None)
+        if member.suffix in TEXTS and info.size <= LARGEST_TEXT:
+            member = Member(info.name, info.offset_data, info.size, opened.read())
+        yield member
+
+
+def _place(file: RemoteFile) -> Path:
+    name = hashlib.sha256(file.address.encode()).hexdigest()[:32]
+    return outputs.cache_folder() / "shards" / f"{name}.parquet"
+
+
+def _kept(file: RemoteFile) -> tuple[Member, ...] | None:
+    """The members that an earlier process found, if the file is still the same."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(_place(file))
+    except (OSError, pa.ArrowInvalid):
+        return None
+    if (table.schema.metadata or {}).get(_KEY) != _version(file):
+        return None
+    columns = (table.column(name).to_pylist() for name in ("name", "offset", "size", "text"))
+    return tuple(Member(*values) for values in zip(*columns, strict=True))
+
+
+def _keep(file: RemoteFile, members: Sequence[Member]) -> None:
+    """A cache that cannot be written is no reason to stop: the shard is walked through again next time."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    types = {"name": pa.string(), "offset": pa.int64(), "size": pa.int64(), "text": pa.binary()}
+    columns = {name: pa.array([getattr(one, name) for one in members], kind) for name, kind in types.items()}
+    table = pa.table(columns).replace_schema_metadata({_KEY: _version(file)})
+    place = _place(file)
+    with contextlib.suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        outputs.write_file(place, lambda beside: parquet.write_table(table, beside))
+
+
+def _version(file: RemoteFile) -> bytes:
+    return f"{FORMAT} {file.mark}".encode()
