@@ -219,9 +219,11 @@ def take(dataset: datasets.Dataset, rows: NDArray[np.int64], split: str) -> data
 
 def columns_of(with_pictures: bool) -> datasets.Features:
     """The columns of the module text, with or without the pictures."""
-    from datasets import ClassLabel, Features, Image, Value
+    from datasets import ClassLabel, Features, Value
 
-    columns = {"image": Image(mode="RGB")} if with_pictures else {}
+    from fsynth.data.picture_column import Picture
+
+    columns = {"image": Picture(mode="RGB")} if with_pictures else {}
     columns["text"] = Value("string")
     columns |= {name: ClassLabel(names=list(values)) for name, values in labels.LABELS.items()}
     return Features({**columns, "name": Value("string"), "row": Value("int32")})

@@ -49,22 +49,26 @@ def remember_password(password: bytes, archive: Path) -> None:
         PasswordError: for an empty password or one with a zero byte, which no environment can hold.
     """
     _check(password, f"the password of {archive}")
-    os.environ[_variable_of(archive)] = os.fsdecode(password)
+    os.environ[variable_of(archive)] = os.fsdecode(password)
 
 
 def forget_password(archive: Path) -> None:
     """Undo `remember_password`."""
-    os.environ.pop(_variable_of(archive), None)
+    os.environ.pop(variable_of(archive), None)
 
 
 def current_password(archive: Path | None = None) -> bytes | None:
     """The password remembered for the archive, else FSYNTH_ZIP_PASSWORD; None when unset or empty."""
-    remembered = os.environ.get(_variable_of(archive), "") if archive is not None else ""
-    return os.fsencode(remembered or os.environ.get(VARIABLE, "")) or None
+    return password_in(VARIABLE if archive is None else variable_of(archive))
 
 
-def _variable_of(archive: Path) -> str:
-    """Upper case: Windows knows no other names of variables."""
+def password_in(variable: str) -> bytes | None:
+    """`current_password` of the archive that has this variable, whose name takes longer to find."""
+    return os.fsencode(os.environ.get(variable) or os.environ.get(VARIABLE, "")) or None
+
+
+def variable_of(archive: Path) -> str:
+    """The environment variable that remembers an archive's password. Upper case: Windows knows no other."""
     digest = hashlib.sha256(os.fsencode(os.path.realpath(archive))).hexdigest()
     return f"{VARIABLE}_{digest[:16].upper()}"
 

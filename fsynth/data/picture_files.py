@@ -18,6 +18,7 @@ from __future__ import annotations
 import copyreg
 import io
 import posixpath
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -82,85 +83,161 @@ def remote_tar_path(file: remote.RemoteFile, member: str, offset: int, size: int
     return _url(REMOTE_TAR, file.address, f"{offset}/{size}/{file.mark}/{member}", slashes="")
 
 
-class ZipPictures(fsspec.AbstractFileSystem):
-    """Members of (encrypted) ZIPs, read only."""
-
-    protocol = ZIP
-
-    def _open(self, path: str, mode: str = "rb", **_: Any) -> io.BytesIO:
-        file, member = _parts(path, mode)
-        archive = _archives.get(file) or open_archive(Path(file))
-        if archive.size(member) > LARGEST:
-            raise DataError(
-                f"{member} in {file} would have {archive.size(member):,} bytes, more than any picture; "
-                "it is a decompression bomb: get the archive again"
-            )
-        content = archive.read(member)
-        check_picture(content, f"{member} in {file}")
-        return io.BytesIO(content)
+def is_ours(path: str) -> bool:
+    """Whether `read` knows the path."""
+    return path.startswith("fsynth-") and path.partition("://")[0] in _CONTENTS
 
 
-class HDF5PictureFiles(fsspec.AbstractFileSystem):
-    """Rows of an HDF5, read only, each as a BMP: no loss, and the fastest format to write and to read."""
+def read(path: str) -> bytes:
+    """The file that a path names: a member as it is, a row of an HDF5 as a BMP.
 
-    protocol = HDF5
-
-    def _open(self, path: str, mode: str = "rb", **_: Any) -> io.BytesIO:
-        from PIL import Image
-
-        file, row = _parts(path, mode)
-        content = io.BytesIO()
-        Image.fromarray(_pictures(file).read(int(row))).save(content, "BMP")
-        content.seek(0)
-        return content
+    Raises:
+        DataError: it is missing or damaged, larger than any picture, or named as if to leave its folder.
+        PasswordError: the password is missing or wrong.
+    """
+    protocol, _, place = path.partition("://")
+    return _CONTENTS[protocol](*_parts(place))
 
 
-class TarPictures(fsspec.AbstractFileSystem):
-    """Members of tar files, read only."""
+def no_picture(path: str, error: Exception) -> DataError:
+    """What to say of a path whose content a decoder refused, with one of `undecodable`."""
+    from PIL import Image
 
-    protocol = TAR
+    protocol, _, place = path.partition("://")
+    file, inside = _parts(place)
+    before = {TAR: 2, REMOTE_TAR: 3}.get(protocol, 0)  # numbers before the name
+    member = inside.split("/", before)[-1] if before else inside
+    file = addresses.shown(file.removeprefix("/")) if protocol == REMOTE_TAR else file
+    reason = "no known picture format" if isinstance(error, Image.UnidentifiedImageError) else error
+    return DataError(f"{member} in {file} is not a picture ({reason}); get the archive again")
 
-    def _open(self, path: str, mode: str = "rb", **_: Any) -> io.BytesIO:
-        file, inside = _parts(path, mode)
-        offset, size, member = inside.split("/", 2)
+
+def undecodable() -> tuple[type[Exception], ...]:
+    """What picture decoders raise."""
+    from PIL import Image
+
+    return OSError, SyntaxError, ValueError, Image.DecompressionBombError
+
+
+def _member_of_zip(file: str, member: str) -> bytes:
+    _refuse_outside(file, member)
+    archive = _archives.get(file) or open_archive(Path(file))
+    _refuse_bomb(file, member, archive.size(member))
+    return archive.read(member)
+
+
+def _row_of_hdf5(file: str, row: str) -> bytes:
+    """As a BMP: no loss, and the fastest format to write and to read."""
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.fromarray(_pictures(file).read(int(row))).save(content, "BMP")
+    return content.getvalue()
+
+
+def _member_of_tar(file: str, inside: str) -> bytes:
+    offset, size, member = inside.split("/", 2)
+    _refuse_outside(file, member)
+    _refuse_bomb(file, member, int(size))
+    try:
         with open(file, "rb") as tar:
             tar.seek(int(offset))
             content = tar.read(int(size))
-        check_picture(content, f"{member} in {file}")
+    except OSError as error:
+        raise DataError(f"cannot read {member} in {file} ({error.strerror}); get the shard again") from None
+    if len(content) < int(size):
+        raise DataError(f"{file} ends inside {member}: it was cut short; get the shard again")
+    return content
+
+
+def _member_of_remote_tar(file: str, inside: str) -> bytes:
+    """Each is one request."""
+    address = file.removeprefix("/")
+    offset, size, mark, member = inside.split("/", 3)
+    _refuse_outside(addresses.shown(address), member)
+    _refuse_bomb(addresses.shown(address), member, int(size))
+    return remote.read(address, int(offset), int(size), mark)
+
+
+_CONTENTS: dict[str, Callable[[str, str], bytes]] = {
+    ZIP: _member_of_zip,
+    HDF5: _row_of_hdf5,
+    TAR: _member_of_tar,
+    REMOTE_TAR: _member_of_remote_tar,
+}
+
+
+def _refuse_outside(file: str, member: str) -> None:
+    """A name such as ``../x`` or ``/x``: whoever unpacks it writes outside the folder (zip-slip)."""
+    if ".." in member or member.startswith("/") or member[1:2] == ":":
+        tidy = posixpath.normpath(member)
+        if tidy.startswith(("../", "/")) or tidy[1:2] == ":" or tidy == "..":
+            raise DataError(
+                f"{member!r} in {file} is named to leave the folder it is unpacked into; "
+                "get the archive from its own publisher"
+            )
+
+
+def _refuse_bomb(file: str, member: str, size: int) -> None:
+    if size > LARGEST:
+        raise DataError(
+            f"{member} in {file} would have {size:,} bytes, more than any picture; "
+            "it is a decompression bomb: get the archive again"
+        )
+
+
+class _PictureFiles(fsspec.AbstractFileSystem):
+    """Read only. Nobody is known who decodes what is opened here, so that it is checked before."""
+
+    def _open(self, path: str, mode: str = "rb", **_: Any) -> io.BytesIO:
+        if mode != "rb":
+            raise OSError(f"pictures are read only: {path} cannot be opened with mode {mode}")
+        whole = f"{self.protocol}://{path}"
+        content = read(whole)
+        try:
+            check_picture(content)
+        except undecodable() as error:
+            raise no_picture(whole, error) from None
         return io.BytesIO(content)
 
 
-class RemoteTarPictures(fsspec.AbstractFileSystem):
-    """Members of tar files elsewhere, read only: each is one request."""
+class ZipPictures(_PictureFiles):
+    """Members of (encrypted) ZIPs."""
+
+    protocol = ZIP
+
+
+class HDF5PictureFiles(_PictureFiles):
+    """Rows of an HDF5."""
+
+    protocol = HDF5
+
+
+class TarPictures(_PictureFiles):
+    """Members of tar files."""
+
+    protocol = TAR
+
+
+class RemoteTarPictures(_PictureFiles):
+    """Members of tar files elsewhere."""
 
     protocol = REMOTE_TAR
 
-    def _open(self, path: str, mode: str = "rb", **_: Any) -> io.BytesIO:
-        file, inside = _parts(path, mode)
-        address = file.removeprefix("/")
-        offset, size, mark, member = inside.split("/", 3)
-        content = remote.read(address, int(offset), int(size), mark)
-        check_picture(content, f"{member} in {addresses.shown(address)}")
-        return io.BytesIO(content)
 
-
-def check_picture(content: bytes, where: str) -> None:
+def check_picture(content: bytes) -> None:
     """Refuse what cannot be decoded.
 
     A JPEG with its end in place is opened only, anything else decoded: a picture cut short opens well too.
 
     Raises:
-        DataError: naming ``where``.
+        Exception: one of `undecodable`.
     """
     from PIL import Image
 
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            if picture.format != "JPEG" or b"\xff\xd9" not in content[-1024:]:
-                picture.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "no known picture format" if isinstance(error, Image.UnidentifiedImageError) else error
-        raise DataError(f"{where} is not a picture ({reason}); get the archive again") from None
+    with Image.open(io.BytesIO(content)) as picture:
+        if picture.format != "JPEG" or b"\xff\xd9" not in content[-1024:]:
+            picture.load()
 
 
 def register() -> None:
@@ -211,10 +288,9 @@ def _url(protocol: str, file: str, inside: str, slashes: str = "/") -> str:
     return f"{protocol}://{place}!/{quote(inside, safe='/' if tidy else '')}"
 
 
-def _parts(path: str, mode: str) -> tuple[str, str]:
-    if mode != "rb":
-        raise OSError(f"pictures are read only: {path} cannot be opened with mode {mode}")
-    file, _, inside = path.partition("!/")
+def _parts(place: str) -> tuple[str, str]:
+    """File and name inside it."""
+    file, _, inside = place.partition("!/")
     return "/" + unquote(file), unquote(inside)
 
 

@@ -25,6 +25,9 @@ PIECE = 8 << 20  # bytes read at once: a picture is one piece
 ENCRYPTED, DESCRIPTOR = 1, 1 << 3
 UNREADABLE_FLAGS = 1 << 4 | 1 << 5 | 1 << 6 | 1 << 13  # enhanced deflate, patches, PKWARE's own encryption
 AES_METHOD, AES_EXTRA = 99, 0x9901
+LOCAL_HEADER = 30  # bytes before name and extra field
+NAME = 512  # bytes that these hardly ever fill
+_LENGTHS = struct.Struct("<HH")
 
 
 class DamagedError(Exception):
@@ -53,6 +56,11 @@ class Member:
     @property
     def true_method(self) -> int:
         return struct.unpack_from("<H", self.aes, 5)[0] if len(self.aes) >= 7 else self.method
+
+    @property
+    def has_no_crc(self) -> bool:
+        """AES as AE-2: its authentication code takes the checksum's place."""
+        return self.aes[:2] == b"\2\0"
 
     @property
     def header(self) -> bytes:
@@ -102,13 +110,25 @@ class ZipContents:
             DamagedError: the file does not hold it.
         """
         yield member.header
-        local = self._read(30, member.offset)
+        local = self._read(LOCAL_HEADER, member.offset)
         if local[:4] != b"PK\3\4":
             raise DamagedError("there is no header at its place")
-        start = member.offset + 30 + sum(struct.unpack_from("<HH", local, 26))
+        start = member.offset + LOCAL_HEADER + sum(_LENGTHS.unpack_from(local, 26))
         for done in range(0, member.packed, PIECE):
             yield self._read(min(PIECE, member.packed - done), start + done)
         yield member.trailer
+
+    def body(self, member: Member) -> bytes | None:
+        """The member as it lies in the file, in one read; None where that is not to be had."""
+        try:
+            content = os.pread(self.descriptor, LOCAL_HEADER + NAME + member.packed, member.offset)
+        except OSError:
+            return None
+        if content[:4] != b"PK\3\4" or len(content) < LOCAL_HEADER:
+            return None
+        start = LOCAL_HEADER + sum(_LENGTHS.unpack_from(content, 26))
+        body = content[start : start + member.packed]
+        return body if len(body) == member.packed else None
 
     def _read(self, length: int, position: int) -> bytes:
         try:

@@ -1,6 +1,7 @@
 """Pictures through datasets in every kind of worker, and what they leave behind: nothing."""
 
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import fsspec
 import numpy as np
 import pytest
 
-from fsynth.data import fashion_synthesis, picture_files
+from fsynth.data import fashion_synthesis, picture_files, zip_writer
 from fsynth.errors import DataError
 from tests.data import make_fixture as make
 
@@ -188,8 +189,6 @@ def test_a_member_that_is_not_a_picture_is_named(tmp_path, benchmark_folder, con
 def test_any_member_name_survives_the_way_through_datasets(tmp_path, member):
     import datasets
 
-    from fsynth.data import zip_writer
-
     file = tmp_path / "odd name #!::%41.zip"
     zip_writer.write_encrypted_zip(file, [(member, make.jpeg(3)), ("other", b"x" * 99)], make.PASSWORD)
     picture_files.register()
@@ -211,12 +210,12 @@ def test_a_path_opens_with_fsspec_and_only_for_reading(benchmark_folder):
 
 
 def test_a_jpeg_with_bytes_after_its_end_is_a_picture():
-    picture_files.check_picture(make.jpeg(0) + bytes(5000), "here")
+    picture_files.check_picture(make.jpeg(0) + bytes(5000))
     gif = io.BytesIO()
     from PIL import Image
 
     Image.new("P", (4, 4)).save(gif, "GIF")
-    picture_files.check_picture(gif.getvalue(), "here")
+    picture_files.check_picture(gif.getvalue())
 
 
 def test_a_member_larger_than_any_picture_is_refused_unread(no_password, tmp_path, monkeypatch):
@@ -229,3 +228,44 @@ def test_a_member_larger_than_any_picture_is_refused_unread(no_password, tmp_pat
         fsspec.open(picture_files.zip_paths(file, [make.name(0)])[0], "rb"),
     ):
         pass
+
+
+@pytest.mark.parametrize("member", ["../x.jpg", "/x.jpg", "a/../../x.jpg", "C:/x.jpg", ".."])
+def test_a_member_named_to_leave_its_folder_is_refused(tmp_path, member):
+    file = tmp_path / "a.zip"
+    zip_writer.write_encrypted_zip(
+        file, [(member, make.jpeg(3)), ("a..b/x..jpg", make.jpeg(4))], make.PASSWORD
+    )
+    evil, good = picture_files.zip_paths(file, [member, "a..b/x..jpg"])
+    assert picture_files.read(good) == make.jpeg(4)
+    for path in (evil, picture_files.tar_path(file, member, 0, 9)):
+        with pytest.raises(DataError, match="named to leave the folder it is unpacked into"):
+            picture_files.read(path)
+
+
+@pytest.mark.parametrize("left", [0, 100, 512 + 300])
+def test_a_shard_cut_short_after_it_was_opened_is_said(tmp_path, left):
+    import tarfile
+
+    content = make.jpeg(3)
+    info = tarfile.TarInfo("1.jpg")
+    info.size = len(content)
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        tar.addfile(info, io.BytesIO(content))
+    path = picture_files.tar_path(tmp_path / "a.tar", "1.jpg", 512, len(content))
+    assert picture_files.read(path) == content
+    os.truncate(tmp_path / "a.tar", left)
+    with pytest.raises(DataError, match=r"a.tar ends inside 1.jpg: it was cut short; get the shard again"):
+        picture_files.read(path)
+    (tmp_path / "a.tar").unlink()
+    with pytest.raises(DataError, match=r"cannot read 1.jpg in .*a.tar \(No such file or directory\)"):
+        picture_files.read(path)
+
+
+def test_an_archive_cut_short_while_it_is_read_is_said(tmp_path):
+    file = make.save_zip(tmp_path / "img.zip", 3)
+    path = picture_files.zip_paths(file, [make.name(2)])[0]
+    assert picture_files.read(path) == make.jpeg(2)
+    os.truncate(file, 1000)
+    with pytest.raises(DataError, match=r"img_00000003.jpg' in .*is damaged \(the file ends inside it\)"):
+        picture_files.read(path)
