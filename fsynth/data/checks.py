@@ -121,7 +121,7 @@ def repeated_names(names: Sequence[str]) -> Iterator[Finding]:
             "error",
             "names",
             len(repeated),
-            f"{len(repeated):,} names stand in nameList more than once",
+            f"{counted(len(repeated), 'name')} stand in nameList more than once",
             "one picture would have several sentences: get the benchmark's own annotation",
             _some(repeated),
         )
@@ -141,7 +141,7 @@ def long_sentences(
             "error",
             "captions",
             len(empty),
-            f"{len(empty):,} sentences are empty",
+            f"{len(empty):,} of {len(texts):,} sentences are empty",
             "leave these rows out or write their sentences",
             _some(_row(row, names) for row in empty),
         )
@@ -154,7 +154,7 @@ def long_sentences(
             "warning",
             "captions",
             len(rows),
-            f"{len(rows):,} sentences have more than the {LIMIT} tokens that CLIP's text encoder reads",
+            f"{len(rows):,} of {len(texts):,} sentences have more than the {LIMIT} tokens that CLIP reads",
             "their ends are cut off: shorten them, most important words first",
             _some(_row(row, names) for row in rows),
         )
@@ -192,7 +192,7 @@ def unreadable(scanned: pa.Table, names: Sequence[str]) -> Iterator[Finding]:
             "unreadable",
             len(broken),
             f"{len(broken):,} of {scanned.num_rows:,} pictures cannot be read",
-            "get the archive again, or leave these rows out",
+            "get the archive again, or leave these rows out (--drop-unreadable)",
             _some(f"{_row(line['row'], names)}: {line['error']}" for line in broken),
         )
 
@@ -250,8 +250,8 @@ def repeated_pictures(
                 "error" if kind == "exact" and surplus > FEW * readable else "warning",
                 f"{kind}-duplicates",
                 len(groups),
-                f"{sum(map(len, groups)):,} pictures in {len(groups):,} groups are {same}",
-                f"{surplus:,} of them add nothing new: leave them out, or see whether rows were mixed up",
+                f"{sum(map(len, groups)):,} pictures in {counted(len(groups), 'group')} are {same}",
+                f"{surplus:,} of them can go (--drop-duplicates), unless rows were mixed up",
                 _some(_group(group, names) for group in groups),
             )
         across = [group for group in groups if 0 < len(held_out.intersection(group)) < len(group)]
@@ -260,8 +260,8 @@ def repeated_pictures(
                 "error" if kind == "exact" else "warning",
                 f"{kind}-duplicates-across-splits",
                 len(across),
-                f"{len(across):,} groups of pictures that are {same} have rows in training and in test",
-                "scores would count training pictures: leave these rows out of training",
+                f"{counted(len(across), 'group')} of pictures that are {same} on both sides of the split",
+                "scores would count training pictures: leave them out of training (--drop-duplicates)",
                 _some(_group(group, names) for group in across),
             )
 
