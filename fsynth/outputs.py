@@ -17,6 +17,7 @@ from typing import Any
 from fsynth.errors import OutputError
 
 RUNS = Path("runs")
+_WAITING = 8  # files that are flushed to the disk at the same time
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EPERM}
 
 
@@ -213,9 +214,18 @@ def put_in_place(beside: Path, final: Path) -> None:
 
 
 def make_durable(place: Path) -> None:
-    """Wait until a file, or a folder with all in it, is on the disk."""
-    for inside in sorted(place.rglob("*"), reverse=True):  # what a folder lists before the folder
-        _flush(inside)
+    """Wait until a file, or a folder with all in it, is on the disk.
+
+    Many files are waited for together: one after the other, a thousand take seconds.
+    """
+    inside = sorted(place.rglob("*"), reverse=True)
+    if inside:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(_WAITING) as threads:
+            list(threads.map(_flush, (path for path in inside if not path.is_dir())))
+    for folder in (path for path in inside if path.is_dir()):  # what a folder lists before the folder
+        _flush(folder)
     _flush(place)
 
 

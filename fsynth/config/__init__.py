@@ -6,7 +6,7 @@ How a config is loaded, dumped and checked stands in `fsynth.settings`.
 from __future__ import annotations
 
 from fsynth.config.clip import ClipEvalConfig, ClipFinetuneConfig, ClipFinetuneOptimizer
-from fsynth.config.data import DataCheckConfig, DataLabelsConfig, DataMakeConfig
+from fsynth.config.data import DataCheckConfig, DataExportConfig, DataLabelsConfig, DataMakeConfig
 from fsynth.config.samples import ReportConfig, SampleConfig, ScoreConfig, ScorerSettings
 from fsynth.config.sd import SDTrainConfig, SDTrainLora, SDTrainObjective, SDTrainOptimizer, SDTrainValidation
 from fsynth.config.shared import DataSettings, OutputSettings, TrainSettings
@@ -17,6 +17,7 @@ __all__ = [
     "ClipFinetuneConfig",
     "ClipFinetuneOptimizer",
     "DataCheckConfig",
+    "DataExportConfig",
     "DataLabelsConfig",
     "DataMakeConfig",
     "DataSettings",

@@ -64,6 +64,32 @@ class DataCheckConfig(DataSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataExportConfig(DataSettings):
+    """Write the pictures to disk, decrypted, in a format that other tools read."""
+
+    output: Path = setting(
+        ..., "new or empty folder, or one that an interrupted export is to go on in", "Output"
+    )
+    format: Literal["imagefolder", "webdataset", "parquet", "hdf5"] = setting(
+        "imagefolder", "what to write; hdf5 is the benchmark's own G2.h5, out of G2.zip", "Output"
+    )
+    split: tuple[str, ...] = setting(
+        (), "train, validation or test; may be repeated (default: all there are)", "Output"
+    )
+    shard_size: int = setting(
+        500, "most megabytes of pictures in a WebDataset or Parquet file", "Output", least=1
+    )
+    yes: bool = setting(False, "write decrypted pictures without asking", "Output")
+    workers: int | None = setting(
+        None,
+        "processes that read pictures; does not change what is written; 0 reads in this one "
+        "(default: one per core)",
+        "Hardware",
+        least=0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataLabelsConfig(OutputSettings):
     """Read labels and terms off the captions, compare them with the benchmark's codes, plot them."""
 

@@ -58,6 +58,11 @@ class HDF5Pictures:
             if password is not None:
                 remember_password(password, file)
 
+    @property
+    def rows(self) -> int:
+        """How many pictures there are."""
+        return int(self._open()[0].shape[0])
+
     def counts(self) -> dict[str, int]:
         """Rows of every per-row variable in the file: what it is -> rows."""
         pictures, _ = self._open()
@@ -120,8 +125,8 @@ class HDF5Pictures:
         if memory_limit is not None and size > memory_limit:
             raise DataError(
                 f"{member} in {self.file} has {size / _GIB:.2f} GiB, more than the --memory-limit of "
-                f"{memory_limit / _GIB:.2f} GiB; raise it (fsynth data-export, which will write "
-                "the file to disk, comes in a later version)"
+                f"{memory_limit / _GIB:.2f} GiB; raise it, or write the file to the disk once with "
+                "fsynth data-export --format hdf5"
             )
         if not hasattr(os, "memfd_create"):
             # not Linux: forked workers share these pages, spawned ones unpack
@@ -129,7 +134,7 @@ class HDF5Pictures:
             return
         self._memory = os.memfd_create(_label(self.file))
         with open(self._memory, "wb", closefd=False) as copy:
-            copy.writelines(_shown(zipped.chunks(member), size, self.file.name))
+            copy.writelines(shown(zipped.chunks(member), size, self.file.name))
         self.address = f"/proc/{os.getpid()}/fd/{self._memory}"
 
     def __del__(self) -> None:
@@ -150,7 +155,7 @@ def member_of(zipped: Archive, file: Path) -> str:
     return min(named, key=lambda name: (len(name), name))
 
 
-def _shown(pieces: Iterator[bytes], size: int, name: str) -> Iterator[bytes]:
+def shown(pieces: Iterator[bytes], size: int, name: str) -> Iterator[bytes]:
     """The pieces, with a progress bar where they are many."""
     from tqdm import tqdm
 

@@ -54,9 +54,8 @@ def open_tables(root: Path, tables: list[Path], image_column: str | None, text_c
         for record, sentence in zip(records, sentences, strict=True):
             file = check_inside(str(record.get(image)), str(table))
             name = record.get("name")
-            listed.add(
-                split, name if isinstance(name, str) else file, sentence, str((folder / file).absolute())
-            )
+            path = str((folder / file).absolute())
+            listed.add(split, name if isinstance(name, str) else file, sentence, path, record.get("row"))
         need_files(listed.paths[-len(records) :], str(table))
         for column in LABELS:
             listed.labels.setdefault(column, []).extend(record.get(column) or None for record in records)

@@ -25,6 +25,7 @@ from fsynth.data import (
     addresses,
     caption_file,
     deepfashion,
+    export_record,
     hub_data,
     image_folder,
     layout,
@@ -130,6 +131,7 @@ def find(root: Path | str) -> Found:
     if not root.is_dir() and hub_data.is_name(str(root)):
         return Found("hub", str(root))
     layout.need_folder(root)
+    export_record.refuse_unfinished(root)
     if tables := image_folder.find(root):
         return Found("image folder", tables)
     found = layout.find_files(root, (*layout.FILES, deepfashion.CATEGORY_ROWS, deepfashion.PARTITION))

@@ -53,7 +53,7 @@ class Opened:
 
     def names(self) -> list[str]:
         """The path of every row's picture."""
-        return self.dataset.data.column("name").to_pylist()
+        return self.dataset.select_columns(["name"])[:]["name"]
 
     def part(self, rows: np.ndarray, name: str) -> datasets.Dataset:
         """Some rows; of a table in memory, in memory."""
@@ -73,6 +73,7 @@ class Listed:
         labels: label column -> names, where the source brings them.
         paths: what `datasets.Image` opens.
         official: split -> rows.
+        numbers: of the rows, where the source counts them itself (`in_own_order`).
     """
 
     names: list[str] = field(default_factory=list)
@@ -80,9 +81,11 @@ class Listed:
     paths: list[str] = field(default_factory=list)
     labels: dict[str, list[Any]] = field(default_factory=dict)
     official: dict[str, list[int]] = field(default_factory=dict)
+    numbers: list[Any] = field(default_factory=list)
 
-    def add(self, split: str | None, name: str, text: str, path: str) -> None:
-        """One row; a split of None is no split."""
+    def add(self, split: str | None, name: str, text: str, path: str, number: Any = None) -> None:
+        """One row; a split of None is no split, a number of None no number."""
+        self.numbers.append(number)
         if split is not None:
             self.official.setdefault(split, []).append(len(self.names))
         self.names.append(name)
@@ -92,9 +95,13 @@ class Listed:
     def open(self, what: str, notes: Sequence[str] = ()) -> Opened:
         """The data set, in memory."""
         codes, more = codes_of(self.texts, self.labels)
-        columns = {TEXT: self.texts, **codes, "name": self.names}
-        dataset = fashion_synthesis.in_memory(columns, self.paths)
-        return Opened(dataset, self.official, what, notes=(*notes, *more))
+        columns: dict[str, list[Any]] = {TEXT: self.texts, **codes, "name": self.names}
+        paths, official = self.paths, self.official
+        if order := in_own_order(self.numbers):
+            columns = {name: [values[place] for place in order] for name, values in columns.items()}
+            paths = [paths[place] for place in order]
+            official = {split: [self.numbers[place] for place in rows] for split, rows in official.items()}
+        return Opened(fashion_synthesis.in_memory(columns, paths), official, what, notes=(*notes, *more))
 
 
 def from_columns(
@@ -124,19 +131,25 @@ def from_columns(
     known = {name: _plain(whole, name) for name in LABELS if name in whole.column_names}
     texts = check_texts(_plain(whole, text), text, origin)
     codes, notes = codes_of(texts, known)
-    columns = {TEXT: texts, **codes, "name": _names(whole, image), "row": list(range(len(whole)))}
+    numbers = _plain(whole, "row") if "row" in whole.column_names else []
+    order = in_own_order(numbers)
+    rows = numbers if order else list(range(len(whole)))
+    columns = {TEXT: texts, **codes, "name": _names(whole, image), "row": rows}
     features = fashion_synthesis.columns_of(with_pictures=False)
     others = datasets.Dataset.from_dict(columns, features=features)
     pictures = whole.select_columns([image])
     if image != "image":
         pictures = pictures.rename_column(image, "image")
     pictures = pictures.cast_column("image", datasets.Image(mode="RGB"))
-    official: dict[str, range] = {}
+    official: dict[str, Sequence[int]] = {}
     start = 0
     for name, part in parts.items():
         official[name] = range(start, start + len(part))
         start += len(part)
     joined = datasets.concatenate_datasets([pictures, others], axis=1)
+    if order:
+        joined = joined.select(order)
+        official = {name: [numbers[place] for place in rows] for name, rows in official.items()}
     return Opened(joined, official, what, notes=tuple(notes))
 
 
@@ -191,6 +204,16 @@ def codes_of(
         if foreign is not None:
             notes.append(f"labels in '{column}' are left aside, first {foreign!r}: read from the sentences")
     return codes, notes
+
+
+def in_own_order(numbers: Sequence[Any]) -> list[int] | None:
+    """Where the rows 0, 1, 2 ... of a source stand that numbers each of its rows once, from 0.
+
+    None for any other: its rows count as they come. So an export opens with the rows of what was exported.
+    """
+    places = {number: place for place, number in enumerate(numbers) if type(number) is int}
+    order = [places.get(number) for number in range(len(numbers))]
+    return None if None in order else order  # type: ignore[return-value]
 
 
 def split_named(relative: PurePath | str) -> str | None:

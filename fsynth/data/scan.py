@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fsynth import console, machine
-from fsynth.data import duplicates
+from fsynth import console
+from fsynth.data import duplicates, reading
 from fsynth.errors import DataError, reason
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ SMALL = 128
 """Most pixels on a side of what ``seen`` is shown."""
 Seen = Callable[[int, "NDArray[np.uint8]"], None]
 """Takes a row and its picture made small, (H, W, 3) RGB."""
-_BATCH = 32  # pictures a worker sends home together
-_WORTH_A_WORKER = 200  # pictures: about the second that starting one takes
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def scan(
 
     Args:
         dataset: with the columns image and row.
-        workers: processes that read; 0 reads in this one, None takes one a core, fewer for few pictures.
+        workers: see `fsynth.data.reading`.
         twins: the pictures of some of these rows from another source, to be compared.
         seen: is shown every readable picture in this process, `SMALL` at most, in the order of the data set.
 
@@ -102,30 +100,18 @@ def scan(
         DataError: when a worker is killed.
     """
     import pyarrow as pa
-    from torch.utils.data import DataLoader
     from tqdm import tqdm
 
-    if workers is None:
-        workers = min(machine.cores(), len(dataset) // _WORTH_A_WORKER)
     records = _Records(dataset, twins, small=seen is not None)
-    loader = DataLoader(records, batch_size=_BATCH, num_workers=workers, collate_fn=list)
     batches = []
     quiet = not console.is_main_process()
-    try:
-        with tqdm(total=len(dataset), desc="reading pictures", unit="", disable=quiet) as bar:
-            for lines in loader:
-                batches.append(pa.RecordBatch.from_pylist(lines, schema=_schema()))
-                for line in lines if seen else ():
-                    if "small" in line:
-                        seen(line["row"], line["small"])
-                bar.update(len(lines))
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise DataError(
-            f"a process that read pictures has ended ({reason(error)}); "
-            "it may have run out of memory: take fewer --workers"
-        ) from None
+    with tqdm(total=len(dataset), desc="reading pictures", unit="", disable=quiet) as bar:
+        for lines in reading.in_order(records, range(len(dataset)), workers):
+            batches.append(pa.RecordBatch.from_pylist(lines, schema=_schema()))
+            for line in lines if seen else ():
+                if "small" in line:
+                    seen(line["row"], line["small"])
+            bar.update(len(lines))
     return pa.Table.from_batches(batches, schema=_schema())
 
 

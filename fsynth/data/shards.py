@@ -116,9 +116,11 @@ def _list(
             continue
         record = sample.record()
         text = sample.sentence(record, text_column)
-        listed.add(split, name_of(record, sample.picture), text, _path(shard, sample.picture))
+        listed.add(
+            split, name_of(record, sample.picture), text, _path(shard, sample.picture), record.get("row")
+        )
         for column, values in listed.labels.items():
-            values.append(record.get(column))
+            values.append(record.get(column) or None)
 
 
 def _samples(shard: Shard, ending: str | None) -> Iterable[Sample]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fsynth import console
 from fsynth.data import (
     addresses,
+    export_record,
     fashion_synthesis,
     kinds,
     layout,
@@ -45,6 +46,7 @@ class Source:
         validation: rows that neither train nor test; None where there are none.
         rows: the line that says which rows train, validate and test.
         fingerprint: of these rows; 12 hex digits.
+        what: the kind of source, and what its pictures come from.
     """
 
     train: datasets.Dataset
@@ -57,6 +59,7 @@ class Source:
     validation: datasets.Dataset | None = None
     rows: str = ""
     fingerprint: str | None = None
+    what: str = ""
 
     @property
     def held_out(self) -> tuple[str, datasets.Dataset]:
@@ -173,9 +176,10 @@ def open_source(
         test=opened.part(divided.test, splits.TEST),
         root=place.root,
         synthetic=place.synthetic,
-        drawn=opened.drawn,
+        drawn=opened.drawn or export_record.holds_drawings(place.root),
         has_pictures=opened.has_pictures,
         describe=_describe(opened, divided, place),
+        what=opened.what,
         validation=validation,
         rows=divided.describe(),
         fingerprint=divided.fingerprint(),

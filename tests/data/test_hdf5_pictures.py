@@ -44,7 +44,7 @@ def test_a_zipped_hdf5_is_read_from_memory(zipped_hdf5):
 def test_a_zipped_hdf5_over_the_limit_is_refused_with_its_size(zipped_hdf5):
     with pytest.raises(DataError, match=r"GiB, more than the --memory-limit") as error:
         fashion_synthesis.load(zipped_hdf5, memory_limit=20_000)
-    assert "raise it (fsynth data-export" in str(error.value) and "later version" in str(error.value)
+    assert "raise it, or write" in str(error.value) and "data-export --format hdf5" in str(error.value)
     assert "supervision_signals/G2.h5" in str(error.value)
 
 
