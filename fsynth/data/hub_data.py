@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from fsynth import hub
-from fsynth.data.rows import SPLIT_WORDS, Opened, from_columns
+from fsynth.data import fashion_synthesis
+from fsynth.data.labels import LABELS
+from fsynth.data.rows import (
+    SPLIT_WORDS,
+    TEXT,
+    Opened,
+    from_columns,
+    named,
+    need_columns,
+    streamed_row,
+)
+from fsynth.data.stream_splits import Side
 from fsynth.errors import DataError, reason
+
+if TYPE_CHECKING:
+    import datasets
+
+BATCH = 16
+"""Rows that a stream reads at once."""
+
+WHAT = "hub data set"
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -23,11 +45,81 @@ def open_name(name: str, image_column: str | None, text_column: str | None) -> O
         ConfigError: a column that is not there.
         DataError: it cannot be had; it has no split called train, validation or test.
     """
+    return from_columns(_parts(name), WHAT, image_column, text_column, name)
+
+
+def streamable(name: str) -> dict[str, list[datasets.IterableDataset]]:
+    """The splits of a data set, with its own columns, read from the hub as they are needed.
+
+    Raises:
+        DataError: see `open_name`.
+    """
+    return {split: [part] for split, part in _parts(name, streaming=True).items()}
+
+
+def stream(
+    parts: Sequence[datasets.IterableDataset],
+    side: Side,
+    image_column: str | None,
+    text_column: str | None,
+    origin: str,
+) -> datasets.IterableDataset:
+    """The rows of one side.
+
+    Raises:
+        ConfigError: a column that is not there.
+        DataError: while reading, a row without sentence.
+    """
+    import datasets
+
+    image, text = image_column or "image", text_column or TEXT
+    whole = datasets.concatenate_datasets([*parts])
+    columns = whole.column_names or [*next(iter(whole), {})]
+    need_columns(columns, image, text, origin)
+    features = whole.features or {}
+    if isinstance(features.get(image), datasets.Image):
+        whole = whole.cast_column(image, datasets.Image(decode=False))  # decoded once, where it is used
+    about = {"side": side, "image": image, "text": text, "origin": origin}
+    labels = {name: features.get(name) for name in LABELS if name in columns}
+    rows = whole.map(
+        _rows,
+        batched=True,
+        batch_size=BATCH,
+        remove_columns=columns,
+        fn_kwargs={**about, "labels": labels},
+    )
+    return rows.cast(fashion_synthesis.columns_of(with_pictures=True))  # map itself decodes no pictures
+
+
+def _rows(
+    batch: dict[str, list[Any]], side: Side, image: str, text: str, origin: str, labels: dict[str, Any]
+) -> dict[str, list[Any]]:
+    """Those of a batch that are on the side."""
+    rows = []
+    for number, (picture, sentence) in enumerate(zip(batch[image], batch[text], strict=True)):
+        name = str(batch["name"][number]) if "name" in batch else _name(picture)
+        if side.has(name):
+            known = {column: named(feature, batch[column][number]) for column, feature in labels.items()}
+            row = batch["row"][number] if "row" in batch else None
+            rows.append(streamed_row(picture, sentence, known, name, row, f"a row of {origin} ({name})"))
+    columns = fashion_synthesis.columns_of(with_pictures=True)
+    return {column: [row[column] for row in rows] for column in columns}
+
+
+def _name(picture: Any) -> str:
+    """Its path, else a hash of its content: nobody counts the rows."""
+    if not isinstance(picture, dict):
+        content = picture if isinstance(picture, bytes) else picture.tobytes()
+        return hashlib.sha256(content).hexdigest()[:16]
+    return picture.get("path") or _name(picture["bytes"])
+
+
+def _parts(name: str, **options: Any) -> dict[str, Any]:
     import datasets
 
     try:
         with hub.without_waiting():
-            found = datasets.load_dataset(name)
+            found = datasets.load_dataset(name, **options)
     except Exception as error:  # of the network, the hub and each of its formats
         raise DataError(
             f"there is no folder {name}, and the hub's data set of that name cannot be had "
@@ -37,5 +129,4 @@ def open_name(name: str, image_column: str | None, text_column: str | None) -> O
     parts = {words[split]: part for split, part in found.items() if split in words}
     if not parts:
         raise DataError(f"{name} has the splits {', '.join(found)}, none of train, validation and test")
-    ordered = {split: parts[split] for split in SPLIT_WORDS if split in parts}
-    return from_columns(ordered, "hub data set", image_column, text_column, name)
+    return {split: parts[split] for split in SPLIT_WORDS if split in parts}

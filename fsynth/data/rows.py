@@ -216,6 +216,28 @@ def in_own_order(numbers: Sequence[Any]) -> list[int] | None:
     return None if None in order else order  # type: ignore[return-value]
 
 
+def streamed_row(
+    picture: Any, text: Any, known: Mapping[str, Any], name: str, row: Any, where: str
+) -> dict[str, Any]:
+    """One row with the columns of `fashion_synthesis`, by itself: a label of a foreign name is read from the
+    sentence in this row alone.
+
+    Args:
+        picture: what `datasets.Image` encodes.
+        row: its number in the source; anything but a whole number is none.
+        where: how messages name the row.
+
+    Raises:
+        DataError: a row without sentence.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise DataError(f"{where} has no sentence but {text!r}; add it, or take the row out")
+    codes, _ = codes_of([text], {column: [known[column] or None] for column in LABELS if column in known})
+    labels = {column: values[0] for column, values in codes.items()}
+    number = row if type(row) is int else None
+    return {"image": picture, TEXT: text, **labels, "name": name, "row": number}
+
+
 def split_named(relative: PurePath | str) -> str | None:
     """The split of a file by its folder's name or its own: ``train/0.tar``, ``val-0.parquet``."""
     *folders, file = PurePath(relative).parts
@@ -274,15 +296,18 @@ def need_files(paths: Sequence[str], origin: str) -> None:
         )
 
 
-def _plain(dataset: datasets.Dataset, column: str) -> list[Any]:
-    """A column as Python values, class labels as names."""
+def named(feature: Any, value: Any) -> Any:
+    """A value of a column, a class label as its name."""
     import datasets
 
+    is_code = isinstance(feature, datasets.ClassLabel) and value is not None
+    return feature.names[value] if is_code else value
+
+
+def _plain(dataset: datasets.Dataset, column: str) -> list[Any]:
+    """A column as Python values, class labels as names."""
     feature = dataset.features[column]
-    values = dataset.select_columns([column])[:][column]
-    if isinstance(feature, datasets.ClassLabel):
-        return [None if value is None else feature.names[value] for value in values]
-    return values
+    return [named(feature, value) for value in dataset.select_columns([column])[:][column]]
 
 
 def _names(dataset: datasets.Dataset, image: str) -> list[str]:

@@ -7,6 +7,7 @@ contents of the ``.txt`` and ``.json`` members, no pictures.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import tarfile
@@ -85,8 +86,8 @@ def read_all(shards: Sequence[str]) -> list[Shard]:
             pool.shutdown(cancel_futures=True)
 
 
-def walk(shard: str, file: RemoteFile | None = None) -> Iterator[tuple[tarfile.TarInfo, BinaryIO]]:
-    """The files in a shard, each with what opens it until the next one is taken.
+def walk(shard: str, file: RemoteFile | None = None) -> Iterator[tuple[Member, BinaryIO]]:
+    """The files in a shard, each with what opens it until the next one is taken; texts are read.
 
     Raises:
         DataError: see `read_all`.
@@ -97,14 +98,22 @@ def walk(shard: str, file: RemoteFile | None = None) -> Iterator[tuple[tarfile.T
             whole = opened.seek(0, io.SEEK_END)
             opened.seek(0)
             with tarfile.open(fileobj=opened, mode="r:") as tar:
-                for member in tar:
+                for info in tar:
                     tar.members = []  # or all headers would stay in memory
-                    if member.offset_data + member.size > whole:
-                        raise tarfile.ReadError(f"{member.name} is cut off")
-                    if member.isfile():
-                        yield member, cast(BinaryIO, tar.extractfile(member))
+                    if info.offset_data + info.size > whole:
+                        raise tarfile.ReadError(f"{info.name} is cut off")
+                    if info.isfile():
+                        content = cast(BinaryIO, tar.extractfile(info))
+                        yield _member(info, content), content
     except (tarfile.TarError, OSError) as error:
         raise DataError(f"cannot read the shard {where} ({error}); get it again, as a plain .tar") from None
+
+
+def _member(info: tarfile.TarInfo, content: BinaryIO) -> Member:
+    member = Member(info.name, info.offset_data, info.size, None)
+    if member.suffix in TEXTS and info.size <= LARGEST_TEXT:
+        return dataclasses.replace(member, text=content.read())
+    return member
 
 
 def _counted(shard: Shard, bar: object) -> Shard:
@@ -120,21 +129,13 @@ def _open(shard: str, file: RemoteFile | None) -> BinaryIO:
 
 def _read(shard: str) -> Shard:
     if not addresses.is_far(shard):
-        return Shard(shard, tuple(_members(shard, None)), None)
+        return Shard(shard, tuple(member for member, _ in walk(shard)), None)
     file = remote.look(shard)
     members = _kept(file)
     if members is None:
-        members = tuple(_members(shard, file))
+        members = tuple(member for member, _ in walk(shard, file))
         _keep(file, members)
     return Shard(shard, members, file)
-
-
-def _members(shard: str, file: RemoteFile | None) -> Iterator[Member]:
-    for info, opened in walk(shard, file):
-        member = Member(info.name, info.offset_data, info.size, None)
-        if member.suffix in TEXTS and info.size <= LARGEST_TEXT:
-            member = Member(info.name, info.offset_data, info.size, opened.read())
-        yield member
 
 
 def _place(file: RemoteFile) -> Path:

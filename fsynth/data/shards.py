@@ -6,19 +6,25 @@ The sentence is a ``.txt``, or a field of a ``.json``. Only headers and sentence
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fsynth.data import addresses, picture_files, shard_index
+from fsynth.data import addresses, fashion_synthesis, picture_files, shard_index
 from fsynth.data.labels import LABELS
-from fsynth.data.rows import PICTURES, TEXT, Listed, Opened
+from fsynth.data.rows import PICTURES, TEXT, Listed, Opened, streamed_row
 from fsynth.data.shard_index import Member, Shard
-from fsynth.errors import ConfigError, DataError
+from fsynth.data.stream_splits import Side
+from fsynth.errors import ConfigError, DataError, reason
+
+if TYPE_CHECKING:
+    import datasets
 
 SUFFIX = ".tar"
+WHAT = "WebDataset"
 
 
 def open_files(
@@ -44,7 +50,72 @@ def open_files(
     if not listed.names:
         raise DataError(f"no pictures in the shards of {origin}; they should hold .jpg or .png members")
     far = any(addresses.is_far(file) for _, file in files)
-    return listed.open(f"WebDataset ({len(files)} shards{', read from where they are' if far else ''})")
+    return listed.open(f"{WHAT} ({len(files)} shards{', read from where they are' if far else ''})")
+
+
+def streamable(parts: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    """The shards of every split: they are opened when their turn comes."""
+    return parts
+
+
+def stream(
+    shards: Sequence[str], side: Side, image_column: str | None, text_column: str | None, origin: str
+) -> datasets.IterableDataset:
+    """The rows of one side, read from one end of each shard to the other.
+
+    Raises:
+        ConfigError, DataError: see `open_files`; here of the first row alone, of others when they come.
+    """
+    import datasets
+
+    columns = {"image_column": image_column, "text_column": text_column}
+    if next(_examples(shards, None, **columns), None) is None:
+        raise DataError(f"no pictures in the shards of {origin}; they should hold .jpg or .png members")
+    return datasets.IterableDataset.from_generator(
+        _examples,
+        features=fashion_synthesis.columns_of(with_pictures=True),
+        gen_kwargs={"shards": [*shards], "side": side, **columns},
+        split=datasets.NamedSplit(side.name),
+    )
+
+
+def _examples(
+    shards: Sequence[str], side: Side | None, image_column: str | None, text_column: str | None
+) -> Iterator[dict[str, Any]]:
+    """The rows of shards, with their pictures' bytes; of one side, or all."""
+    ending = ending_of(image_column)
+    for shard in shards:
+        for sample, content in _streamed(shard, ending):
+            record = sample.record()
+            name = name_of(record, sample.picture)
+            if side is None or side.has(name):
+                _check(content, sample)
+                picture = {"bytes": content, "path": sample.picture.name}
+                text = sample.sentence(record, text_column)
+                yield streamed_row(picture, text, record, name, record.get("row"), sample.where)
+
+
+def _check(content: bytes, sample: Sample) -> None:
+    try:
+        picture_files.check_picture(content)
+    except picture_files.undecodable() as error:
+        raise DataError(
+            f"the picture of {sample.where} cannot be decoded ({reason(error)}); make the shard again, or "
+            "take it out"
+        ) from None
+
+
+def _streamed(shard: str, ending: str | None) -> Iterator[tuple[Sample, bytes]]:
+    """The samples that have a picture, and its bytes; members of one name lie together."""
+    for key, members in itertools.groupby(shard_index.walk(shard), lambda pair: pair[0].key):
+        sample, content = Sample(f"{key} in {addresses.shown(shard)}"), b""
+        for member, opened in members:
+            before = sample.picture
+            sample.add(member, ending)
+            if sample.picture is not before:
+                content = opened.read()
+        if sample.picture is not None:
+            yield sample, content
 
 
 @dataclass

@@ -6,6 +6,7 @@ Nothing given means the drawn archive.
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from fsynth.data import (
     layout,
     passwords,
     splits,
+    streams,
 )
 from fsynth.data.rows import Opened
 from fsynth.errors import ConfigError, DataError
@@ -32,6 +34,10 @@ DRAWN = Path("drawn")
 """As ``--data``: the drawn archive, also where ``$FSYNTH_DATA`` names another."""
 PASSWORD_NAME = "password.txt"
 """Beside a drawn archive, whose password is no secret."""
+STREAM_OPTIONS = ("image_column", "text_column", "split_by", "val_fraction", "split_seed")
+"""Of `open_source`: those that a stream of rows from elsewhere knows, too."""
+IDLE_OPTIONS = ("password_file", "image_source", "memory_limit", "password", "prompt")
+"""Those that other sources than archives have no use for."""
 REAL_THING = "point --data at a FashionSynthesis folder for the real thing"
 
 
@@ -223,8 +229,9 @@ def load_dataset(
     split: str | None = None,
     password: str | bytes | None = None,
     password_file: str | os.PathLike[str] | None = None,
+    streaming: bool = False,
     **options: Any,
-) -> datasets.DatasetDict | datasets.Dataset:
+) -> datasets.DatasetDict | datasets.Dataset | datasets.IterableDatasetDict | datasets.IterableDataset:
     """Data of any kind that `fsynth` reads, as a `datasets.DatasetDict` with the same columns for all.
 
     Args:
@@ -232,11 +239,12 @@ def load_dataset(
         split: ``train``, ``validation`` or ``test`` for one split instead of all.
         password: of the archive. This process' environment remembers it, where loader workers find it.
         password_file: its first line is the password; else ``$FSYNTH_ZIP_PASSWORD``, else a hidden prompt.
+        streaming: read rows as they come, without a local copy (see `streams`).
         options: further arguments of `open_source`: ``image_source``, ``image_column``, ``split_by`` ...
 
     Returns:
         train, test and, where there is one, validation; or the split asked for. Columns: see
-        `fsynth.data.fashion_synthesis`.
+        `fsynth.data.fashion_synthesis`. For ``streaming`` their iterable kinds.
 
     Raises:
         DataError: files that are missing, broken or do not belong together; a split that is not there.
@@ -248,14 +256,47 @@ def load_dataset(
     given = Path(root) if isinstance(root, os.PathLike) else root
     file = None if password_file is None else Path(password_file)
     secret = password.encode() if isinstance(password, str) else password
-    source = open_source(given, file, password=secret, **options)
-    source.announce()
-    parts = {splits.TRAIN: source.train, splits.VALIDATION: source.validation, splits.TEST: source.test}
-    there = datasets.DatasetDict({name: part for name, part in parts.items() if part is not None})
+    about = {"root": given, "password_file": file, "password": secret, **options}
+    there: Any = _streams(about) if streaming else None
+    if there is None:
+        there = _open_splits(about)
+        there = datasets.IterableDatasetDict(streams.from_memory(there)) if streaming else there
     if split not in (None, *there):
         names = ", ".join(there)
         raise DataError(f"there is no split {split!r}; name one of {names}, or leave split out for all")
     return there if split is None else there[split]
+
+
+def _open_splits(options: dict[str, Any]) -> datasets.DatasetDict:
+    import datasets
+
+    source = open_source(**options)
+    source.announce()
+    parts = {splits.TRAIN: source.train, splits.VALIDATION: source.validation, splits.TEST: source.test}
+    return datasets.DatasetDict({name: part for name, part in parts.items() if part is not None})
+
+
+def _streams(options: dict[str, Any]) -> datasets.IterableDatasetDict | None:
+    """What `streams.open_stream` opens; None for sources that lie in memory."""
+    import datasets
+
+    given = inspect.signature(open_source).bind(**options)
+    given.apply_defaults()
+    root = data_root(given.arguments["root"])
+    found = None if root is None else kinds.find(root)
+    if found is None or not streams.is_streamed(found):
+        return None
+    for name, value in options.items():
+        if value and name not in (*STREAM_OPTIONS, "root", *IDLE_OPTIONS):
+            raise ConfigError(
+                f"{name} looks at all rows together, which a stream never has; leave it out, or streaming"
+            )
+    parts, lines = streams.open_stream(
+        found, root, **{name: given.arguments[name] for name in STREAM_OPTIONS}
+    )
+    for line in lines:
+        console.say(line)
+    return datasets.IterableDatasetDict(parts)
 
 
 def data_root(given: Path | str | None) -> Path | str | None:

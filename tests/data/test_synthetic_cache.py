@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from fsynth import machine
 from fsynth.data import drawing_workers, drawn_archive, figure, synthetic
 from fsynth.errors import OutputError
 
@@ -13,7 +14,7 @@ from fsynth.errors import OutputError
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("FSYNTH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(drawing_workers, "_cores", lambda: 0)
+    monkeypatch.setattr(machine, "cores", lambda: 0)
     return tmp_path / "cache"
 
 
