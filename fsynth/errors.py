@@ -6,7 +6,8 @@ code 1. Anything else that escapes a command is our bug and keeps its traceback.
     FsynthError
     ├── ConfigError      a recipe key, a flag's value, two settings that contradict each other
     ├── DataError        the archive, the annotation, the pictures
-    │   └── PasswordError    missing or wrong archive password
+    │   ├── PasswordError    missing or wrong archive password
+    │   └── UnreachableError a file elsewhere that cannot be read now
     ├── ModelError       a model that cannot be found, read or used
     ├── OutputError      where results should go
     ├── ScoreError       a score that cannot be computed from what is there
@@ -31,6 +32,10 @@ class DataError(FsynthError):
 
 class PasswordError(DataError):
     """The archive password is missing or wrong. Never holds the password."""
+
+
+class UnreachableError(DataError):
+    """A file elsewhere cannot be read now. Says nothing of the pictures in it."""
 
 
 class ModelError(FsynthError):

@@ -55,6 +55,7 @@ def main(config: ClipEvalConfig) -> ClipEvalResult:
     scores = {name: retrieval.scores(places) for name, places in ranked.items()}
     comparisons = _comparisons(ranked, chosen.groups)
     with outputs.whole_folder(config.output, "clip-eval") as (staging, final):
+        source.record_dropped(staging)
         outputs.write_json(
             staging / "scores.json",
             _record(f"{source.describe}; {source.rows}", chosen, models, scores, comparisons),

@@ -83,6 +83,7 @@ def main(config: ClipFinetuneConfig) -> ClipFinetuneResult | None:
     say(f"model: {model.describe()}")
     config = _resolve(config, source, model.source)
     with Run.of("clip-finetune", config) as run:
+        source.record_dropped(run.folder)
         result = _finetune(config, source, model, run)
         if result is not None:
             result = dataclasses.replace(result, seconds=round(time.monotonic() - started, 1))

@@ -80,6 +80,7 @@ def main(config: SDTrainConfig) -> SDTrainResult | None:
     config = _resolve(config, source, found)
     pipeline = _load(config, found)
     with Run.of("sd-train", config) as run:
+        source.record_dropped(run.folder)
         result = _train(config, source, found, pipeline.to(run.device), run)
         result = dataclasses.replace(result, seconds=round(time.monotonic() - started, 1))
         run.finish(dataclasses.asdict(result))

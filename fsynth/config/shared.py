@@ -44,10 +44,21 @@ class DataSettings:
     )
     split_seed: int = setting(0, "of the rows that are drawn for a side; not --seed", "Data", least=0)
 
+    drop_duplicates: bool = setting(
+        False,
+        "leave out training pictures that repeat another, exactly or nearly; test rows stay",
+        "Data",
+    )
+    drop_unreadable: bool = setting(False, "leave out rows whose picture cannot be read", "Data")
+    min_side: int = setting(
+        0, "leave out training pictures whose shorter side has fewer pixels; test rows stay", "Data", least=0
+    )
+
     def source(self) -> dict[str, Any]:
         """The arguments of `fsynth.data.sources.open_source`."""
         names = [field.name for field in dataclasses.fields(DataSettings)]
-        return {("root" if name == "data" else name): getattr(self, name) for name in names}
+        given = {("root" if name == "data" else name): getattr(self, name) for name in names}
+        return {**given, "workers": getattr(self, "workers", None)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ import fsspec
 from fsynth.data import addresses, remote
 from fsynth.data.archive import Archive
 from fsynth.data.hdf5_pictures import HDF5Pictures
-from fsynth.errors import DataError
+from fsynth.errors import DataError, UnreachableError
 
 if TYPE_CHECKING:
     import datasets
@@ -157,7 +157,10 @@ def _member_of_remote_tar(file: str, inside: str) -> bytes:
     offset, size, mark, member = inside.split("/", 3)
     _refuse_outside(addresses.shown(address), member)
     _refuse_bomb(addresses.shown(address), member, int(size))
-    return remote.read(address, int(offset), int(size), mark)
+    try:
+        return remote.read(address, int(offset), int(size), mark)
+    except DataError as error:
+        raise UnreachableError(str(error)) from None
 
 
 _CONTENTS: dict[str, Callable[[str, str], bytes]] = {
@@ -299,3 +302,9 @@ def _pictures(file: str) -> HDF5Pictures:
     if file not in _hdf5:
         _hdf5[file] = HDF5Pictures(Path(file), *_elsewhere.get(file, (None, None)))
     return _hdf5[file]
+
+
+def file_of(path: str) -> str:
+    """The file that a picture lies in: the archive of a path of ours, else the path itself."""
+    protocol, _, place = path.partition("://")
+    return "/" + unquote(place.partition("!/")[0]) if protocol.startswith("fsynth-") else path

@@ -15,7 +15,7 @@ import numpy as np
 
 from fsynth import console
 from fsynth.data import duplicates, reading
-from fsynth.errors import DataError, reason
+from fsynth.errors import DataError, UnreachableError, reason
 
 if TYPE_CHECKING:
     import datasets
@@ -97,6 +97,7 @@ def scan(
         and error (string). Where error is given, the picture cannot be read and all but row is null.
 
     Raises:
+        UnreachableError: the network is at fault, not a picture.
         DataError: when a worker is killed.
     """
     import pyarrow as pa
@@ -134,6 +135,8 @@ class _Records:
         line = self.dataset[index]
         try:
             picture, mode = _decoded(line["image"])
+        except UnreachableError:
+            raise
         except (DataError, *_unreadable()) as error:
             return {"row": line["row"], "error": reason(error)}
         apart = self._apart(line["row"], picture)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fsynth import console
 from fsynth.data import (
     addresses,
+    cleaning,
     export_record,
     fashion_synthesis,
     kinds,
@@ -53,6 +54,8 @@ class Source:
         rows: the line that says which rows train, validate and test.
         fingerprint: of these rows; 12 hex digits.
         what: the kind of source, and what its pictures come from.
+        cleaned: a line for each reason to leave rows out that was asked for.
+        dropped: the rows that were left out.
     """
 
     train: datasets.Dataset
@@ -66,6 +69,8 @@ class Source:
     rows: str = ""
     fingerprint: str | None = None
     what: str = ""
+    cleaned: tuple[str, ...] = ()
+    dropped: tuple[cleaning.Dropped, ...] = ()
 
     @property
     def held_out(self) -> tuple[str, datasets.Dataset]:
@@ -73,10 +78,17 @@ class Source:
         return (splits.TEST, self.test) if self.validation is None else (splits.VALIDATION, self.validation)
 
     def announce(self) -> None:
-        """Say what was opened and how it is divided."""
-        for line in (self.describe, self.rows):
+        """Say what was opened, what was left out and how the rest is divided."""
+        for line in (self.describe, *self.cleaned, self.rows):
             if line:
                 console.say(line)
+
+    def record_dropped(self, folder: Path) -> None:
+        """Write the rows that were left out into a run folder, where cleaning was asked for: every process
+        may call it, the first one writes."""
+        if self.cleaned and console.is_main_process():
+            cleaning.write(folder, self.dropped)
+            console.say(f"dropped rows: listed in {cleaning.FILE} of the output folder")
 
     def strata(self, column: str | None) -> list[Any] | None:
         """The label of each training row; None for no column."""
@@ -91,7 +103,8 @@ class Source:
         if fingerprint not in (None, self.fingerprint):
             raise ConfigError(
                 f"{addresses.shown(self.root)} gives rows of fingerprint {self.fingerprint}, the recipe was "
-                f"run on {fingerprint}: bring those data back, or start a new run with --set fingerprint=null"
+                f"run on {fingerprint}: bring those data back, divided and cleaned with the same flags, or "
+                "start a new run with --set fingerprint=null"
             )
 
     @property
@@ -148,6 +161,10 @@ def open_source(
     split_by: str = "official",
     val_fraction: float = 0.0,
     split_seed: int = 0,
+    drop_duplicates: bool = False,
+    drop_unreadable: bool = False,
+    min_side: int = 0,
+    workers: int | None = None,
     prompt: bool = True,
 ) -> Source:
     """Open what ``--data`` and the flags beside it name.
@@ -164,11 +181,15 @@ def open_source(
         split_by: ``official`` or ``garment`` (`splits.split`).
         val_fraction: share of the training rows that validates.
         split_seed: of the rows that are drawn for a side.
+        drop_duplicates: see `cleaning.Rules`, like the next two.
+        drop_unreadable: leave out rows whose picture cannot be read.
+        min_side: leave out training pictures with a shorter side, in pixels.
+        workers: processes that read pictures to clean them; None for one a core.
         prompt: whether a password may be asked for.
 
     Raises:
         ConfigError: see `data_root`.
-        DataError: files that are missing, broken or do not belong together.
+        DataError: files that are missing, broken or do not belong together; cleaning that leaves no rows.
         ConfigError: a column that is not there, a division that the rows do not allow.
         PasswordError: when a password is needed and missing or wrong.
     """
@@ -176,6 +197,14 @@ def open_source(
     benchmark = functools.partial(_benchmark, image_source, memory_limit, place.ask)
     opened = kinds.open_kind(place.root, image_column, text_column, benchmark)
     divided = splits.split(opened.names(), opened.official, split_by, val_fraction, split_seed)
+    rules = cleaning.Rules(drop_unreadable, min_side, drop_duplicates)
+    if rules and not opened.has_pictures:
+        raise DataError(
+            f"{addresses.shown(place.root)} holds no pictures that could be looked at; leave "
+            "--drop-duplicates, --drop-unreadable and --min-side out"
+        )
+    cleaned = cleaning.find(opened.dataset, divided, rules, workers)
+    divided = cleaned.splits
     validation = opened.part(divided.validation, splits.VALIDATION) if len(divided.validation) else None
     return Source(
         train=opened.part(divided.train, splits.TRAIN),
@@ -189,6 +218,8 @@ def open_source(
         validation=validation,
         rows=divided.describe(),
         fingerprint=divided.fingerprint(),
+        cleaned=cleaned.lines,
+        dropped=cleaned.dropped,
     )
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,11 +29,12 @@ HELD_OUT = 0.1
 
 @dataclass(frozen=True)
 class Splits:
-    """Sorted, disjoint rows; together all rows of the source.
+    """Sorted, disjoint rows; together all rows of the source but those that were dropped.
 
     Attributes:
         names: of every row of the source.
         how: in words, how the rows were divided.
+        dropped: how many rows are on no side any more.
     """
 
     train: Rows
@@ -41,6 +42,25 @@ class Splits:
     test: Rows
     names: Sequence[str]
     how: str
+    dropped: int = 0
+
+    def without(self, rows: Collection[int]) -> Splits:
+        """The same division, these rows left out."""
+        gone = np.array(sorted(rows), np.int64)
+        kept = {side: np.setdiff1d(getattr(self, side), gone) for side in (TRAIN, VALIDATION, TEST)}
+        left = replace(self, **kept)
+        return replace(left, dropped=self.dropped + self._rows() - left._rows())
+
+    def _rows(self) -> int:
+        return len(self.train) + len(self.validation) + len(self.test)
+
+    def sides(self) -> list[str]:
+        """Of every row of the source, the side it is on; empty for a dropped one."""
+        sides = [""] * len(self.names)
+        for side in (TRAIN, VALIDATION, TEST):
+            for row in getattr(self, side).tolist():
+                sides[row] = side
+        return sides
 
     def fingerprint(self) -> str:
         """12 hex digits that change with any row, its name or its side."""
@@ -53,6 +73,7 @@ class Splits:
     def describe(self) -> str:
         """The line a command prints."""
         sizes = f"{len(self.train):,} train, {len(self.validation):,} validate, {len(self.test):,} test"
+        sizes += f", {self.dropped:,} dropped" if self.dropped else ""
         return f"rows: {sizes} ({self.how}); fingerprint {self.fingerprint()}"
 
 

@@ -12,16 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from fsynth import outputs
 from fsynth.console import say
-from fsynth.data import drawn_archive, figure, grammar, listing
+from fsynth.data import caches, drawn_archive, figure, grammar, listing
 from fsynth.data.drawing_workers import Task
 from fsynth.data.listing import Listing
-from fsynth.errors import OutputError
 
 ROWS, SIZE, PASSWORD = 6000, 128, "fsynth"
 HELD_OUT = 0.25
@@ -118,7 +115,7 @@ def cached_archive(rows: int = ROWS, seed: int = 0, look: str = "catalogue") -> 
     folder = outputs.cache_folder() / "archives" / _key(rows, seed, look)
     if _is_whole(folder):
         return folder
-    with _alone(folder):
+    with caches.alone(folder):
         if not _is_whole(folder):
             _clear(folder)
             say(f"drawing {rows:,} {look} pictures into {folder} (once; about a minute)")
@@ -142,21 +139,3 @@ def _clear(folder: Path) -> None:
     """Remove what earlier, interrupted processes left."""
     for remains in (folder, *folder.parent.glob(f".{folder.name}.*.part")):
         shutil.rmtree(remains, ignore_errors=True)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    from filelock import FileLock
-
-    outputs.make_folder(folder.parent)
-    try:
-        lock = FileLock(folder.with_name(f"{folder.name}.lock"))
-        lock.acquire()
-    except OSError as error:
-        raise OutputError(
-            f"cannot write the cache {folder.parent} ({error.strerror}); set FSYNTH_CACHE to another folder"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -21,6 +21,9 @@ OPTIONS = (
     "split_by",
     "val_fraction",
     "split_seed",
+    "drop_duplicates",
+    "drop_unreadable",
+    "min_side",
 )
 """Settings of a run that decide what its rows are."""
 

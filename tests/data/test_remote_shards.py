@@ -11,7 +11,7 @@ import pytest
 
 from fsynth import outputs
 from fsynth.data import remote, shard_index, sources
-from fsynth.errors import DataError
+from fsynth.errors import DataError, UnreachableError
 from tests.data import make_fixture, range_server
 from tests.data import make_sources as make
 
@@ -133,3 +133,20 @@ def test_many_members_are_walked_in_a_few_requests_and_kept_whole(served):
     os.utime(served.folder / "many.tar", (1, 1))
     (moved,) = shard_index.read_all([f"{served.url}/many.tar"])
     assert moved.members == shard.members and moved.file.mark != shard.file.mark
+
+
+def test_cleaning_reads_remote_pictures_once_and_tells_a_lost_network_from_a_broken_picture(served):
+    members = make.samples(rows=range(2)) | {"broken.jpg": b"no picture", "broken.txt": b"words"}
+    make.shard(served.folder / "train-0.tar", members)
+    broken = sources.open_source(_pattern(served))
+    served.answers += ["as usual"] * 3 + [404]  # a look at each shard, then the first picture
+    with pytest.raises(UnreachableError, match=r"/train-0.tar is not there \(404"):
+        sources.open_source(_pattern(served), drop_unreadable=True, workers=0)
+    assert not list((outputs.cache_folder() / "cleaning").glob("*.json"))
+    served.answers.clear()
+    for _ in range(2):
+        served.asked.clear()
+        source = sources.open_source(_pattern(served), drop_unreadable=True, workers=0)
+        assert [one.name for one in source.dropped] == ["broken.jpg"]
+        assert len(source.train) == len(broken.train) - 1
+    assert [(start, end) for _, start, end in served.asked] == [(0, 0)] * 3
