@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from fsynth import clip_model, retrieval
+from fsynth import clip_model, loading, retrieval
 from fsynth.comparison import Ranking
 from fsynth.console import is_main_process, say
 from fsynth.errors import DataError
@@ -51,17 +51,21 @@ class Gallery:
         return Gallery(dataset, tuple(rows), tuple(captions), groups, seed)
 
     def rank(self, model: clip_model.ClipModel, workers: int = 0, title: str = "evaluating") -> Ranking:
-        """Encode every picture and every distinct caption once, on the model's device, and rank."""
+        """Encode every picture and every distinct caption once, on the model's device, and rank.
+
+        Raises:
+            DataError: a picture that cannot be read, a worker that was killed.
+        """
         from tqdm.auto import tqdm
 
-        network = model.network.eval()
+        network, quiet = model.network.eval(), not is_main_process()
         loader = torch.utils.data.DataLoader(
             clip_model.Pictures(self.dataset, self.rows, model.transform()),
             batch_size=PICTURES_AT_ONCE,
             num_workers=workers,
             pin_memory=next(network.parameters()).is_cuda,
         )
-        with tqdm(loader, desc=title, unit="batch", disable=not is_main_process()) as batches:
+        with loading.clear_errors(), tqdm(loader, desc=title, unit="batch", disable=quiet) as batches:
             pictures = clip_model.encode_pictures(model, batches)
         captions = clip_model.encode_sentences(model, self.captions)
         return retrieval.evaluate(pictures, captions, self.groups)

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 import yaml
 
-from fsynth import checkpoints, outputs
+from fsynth import checkpoints, loading, outputs
 from fsynth.console import say
 from fsynth.errors import DivergedError
 from fsynth.keyed import seed_of
@@ -95,8 +95,10 @@ class Run:
         one puts on its error what can be done with the folder.
 
         The process that fails removes it, whichever it is: the others may wait for it where no signal
-        reaches them, until the launcher kills them.
+        reaches them, until the launcher kills them. That a loader worker was killed is said in our words.
         """
+        ended = loading.ended_worker(error)
+        error = ended or error
         if kind is None:
             self.accelerator.end_training()
         elif self.step == 0:
@@ -106,6 +108,8 @@ class Run:
         elif self.is_main and error is not None and not (self.folder / "result.json").exists():
             reached = f"step {self.step} of {self.steps}" if self.steps else f"step {self.step}"
             error.add_note(checkpoints.prospects(self.folder, self.command, reached))
+        if ended is not None:
+            raise ended from None
 
     # ---------------------------------------------------------------------------------- the folder
 
@@ -232,8 +236,7 @@ class Run:
         return zip(plan.from_step(self.step), loader, strict=True)
 
     def _at(self, micro: MicroBatch) -> None:
-        self._rows = micro.rows
-        self.step, self.epoch = micro.step + 1, micro.epoch
+        self._rows, self.step, self.epoch = micro.rows, micro.step + 1, micro.epoch
         self.ends_step, self.ends_epoch = micro.ends_step, micro.ends_epoch
         torch.manual_seed(seed_of(self.seed, "layers", micro.step, micro.part))
 

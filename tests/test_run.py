@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 
 import pytest
 import torch
 import yaml
 
-from fsynth.errors import ConfigError, DivergedError, FsynthError, OutputError
+from fsynth.errors import ConfigError, DataError, DivergedError, FsynthError, OutputError
 from fsynth.run import Run, weights_signature
 
 RECIPE = {"lr": 0.05, "epochs": 3}
@@ -295,3 +298,26 @@ def test_a_checkpoint_leaves_autocast_on(tmp_path):
 def test_two_runs_of_one_process_may_differ_in_precision(tmp_path):
     assert Run("toy-train", {}, output=tmp_path / "a", precision="bf16").accelerator.mixed_precision == "bf16"
     assert Run("toy-train", {}, output=tmp_path / "b", precision="no").accelerator.mixed_precision == "no"
+
+
+def test_a_killed_loader_worker_is_one_line_that_says_how_to_go_on(tmp_path, monkeypatch):
+    def dying(self, pick):
+        if pick.epoch == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"x": torch.ones(3)}
+
+    monkeypatch.setattr(Rows, "__getitem__", dying)
+    model = torch.nn.Linear(3, 1)
+    folder = tmp_path / "run"
+    with pytest.raises(DataError) as caught, Run("toy-train", {}, output=folder, checkpoint_every=2) as run:
+        wrapped, optimizer = run.prepare(model, torch.optim.SGD(model.parameters(), lr=0.1))
+        for batch in run.batches(Rows(), batch_size=4, epochs=3, models=[wrapped], workers=1):
+            run.descend(wrapped(batch["x"]).sum(), wrapped, optimizer)
+    said = r"a process that read pictures has ended \(DataLoader worker \(pid.*; .*take fewer --workers"
+    assert re.match(said, str(caught.value)) and caught.value.__suppress_context__
+    assert "--resume" in caught.value.__notes__[0]
+
+
+def test_an_error_of_the_loop_that_is_no_workers_stays_what_it_is(tmp_path):
+    with pytest.raises(RuntimeError, match="our bug"), Run("toy-train", {}, output=tmp_path / "run"):
+        raise RuntimeError("our bug in a DataLoader worker")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from fsynth import machine
-from fsynth.errors import DataError, reason
+from fsynth import loading, machine
 
 _BATCH = 32  # items that a worker sends home together
 _WORTH_A_WORKER = 200  # pictures: about the second that starting one takes
@@ -44,12 +43,5 @@ def in_order(items: Items, which: Sequence[int], workers: int | None = 0) -> Ite
         num_workers=workers,
         collate_fn=list,
     )
-    try:
+    with loading.clear_errors():
         yield from loader
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise DataError(
-            f"a process that read pictures has ended ({reason(error)}); "
-            "it may have run out of memory: take fewer --workers"
-        ) from None
