@@ -1,15 +1,19 @@
 """DeepFashion's Category/Attribute and In-shop benchmarks, with sentences made from their labels.
 
-The rule for Category/Attribute: "a", the first three attributes of texture, fabric, shape and style in the
-order of the file, the category, and "with" the first attribute of a part: "a floral dress with v-neck". For
-In-shop: "the lady wears" or "the man wears" and the type in the path: "the lady wears blouses or shirts".
+The sentences are `deepfashion_sentences`. The pictures may be unpacked, or still in their ZIP, encrypted or
+not, which is then read as that of FashionSynthesis.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from fsynth.data import deepfashion_sentences as sentences
+from fsynth.data import fashion_synthesis, layout, picture_files
+from fsynth.data.fashion_synthesis import Ask
 from fsynth.data.labels import CATEGORIES
 from fsynth.data.rows import Listed, Opened, check_inside, need_files
 from fsynth.errors import DataError
@@ -17,24 +21,26 @@ from fsynth.errors import DataError
 CATEGORY_NAMES, CATEGORY_ROWS = "list_category_cloth.txt", "list_category_img.txt"
 ATTRIBUTE_NAMES, ATTRIBUTE_ROWS = "list_attr_cloth.txt", "list_attr_img.txt"
 PARTITION = "list_eval_partition.txt"
+DESCRIPTIONS = "list_description_inshop.json"
+FILES = (CATEGORY_ROWS, PARTITION, DESCRIPTIONS)
 
-PART = "4"  # attribute type
-MOST_ATTRIBUTES = 3
 SPLITS = {"train": "train", "val": "validation", "test": "test", "query": "test", "gallery": "test"}
 PEOPLE = {"WOMEN": ("the lady", "female"), "MEN": ("the man", "male")}
 
 _FOLDERS = ("", "Img", "Img/img", "img", "img_highres", "Img/img_highres")
 
 
-def open_category(root: Path, rows_file: Path, partition: Path) -> Opened:
+def open_category(root: Path, rows_file: Path, partition: Path, ask: Ask) -> Opened:
     """Open Category/Attribute.
 
     Args:
         rows_file: its ``list_category_img.txt``; the other lists lie beside it.
         partition: its ``list_eval_partition.txt``.
+        ask: finds the password of an encrypted ZIP.
 
     Raises:
         DataError: a list that is missing or not whole, codes without names, pictures that are not there.
+        PasswordError: when the ZIP's password is needed and missing or wrong.
     """
     categories = [row[0] for row in table(rows_file.with_name(CATEGORY_NAMES))]
     attributes = _attributes(rows_file)
@@ -49,29 +55,42 @@ def open_category(root: Path, rows_file: Path, partition: Path) -> Opened:
             )
         category = categories[int(code) - 1].lower()
         files.append(check_inside(name, str(rows_file)))
-        listed.add(_split(sides, name, partition), name, _sentence(category, attributes.get(name, ())), "")
+        text = sentences.of_attributes(category, attributes.get(name, ()))
+        listed.add(_split(sides, name, partition), name, text, "")
         listed.labels["category"].append(category if category in CATEGORIES else None)
-    return _open(listed, root, files, rows_file, "DeepFashion Category/Attribute, made sentences")
+    return _open(listed, root, files, rows_file, ask, "DeepFashion Category/Attribute")
 
 
-def open_in_shop(root: Path, partition: Path) -> Opened:
+def open_in_shop(root: Path, partition: Path, descriptions: Path | None, ask: Ask) -> Opened:
     """Open In-shop; query and gallery are test rows.
+
+    Args:
+        partition: its ``list_eval_partition.txt``.
+        descriptions: its ``list_description_inshop.json``, where it is there: sentences then say more.
+        ask: finds the password of an encrypted ZIP.
 
     Raises:
         DataError: a list that is not whole, a path of another form, pictures that are not there.
+        PasswordError: when the ZIP's password is needed and missing or wrong.
     """
-    listed = Listed(labels={"gender": []})
+    items = {} if descriptions is None else _items(descriptions)
+    listed = Listed(labels={"gender": [], "color": []})
     files = []
-    for name, _, side in table(partition):
+    for name, item, side in table(partition):
         parts = name.split("/")
         if len(parts) < 4 or parts[1] not in PEOPLE:
             raise DataError(f"{partition} names {name}; In-shop's paths read img/WOMEN/TYPE/id_.../VIEW.jpg")
         person, gender = PEOPLE[parts[1]]
-        what = parts[2].lower().replace("graphic_", "graphic ").replace("_", " or ")
+        color, description = items.get(item, ("", ""))
         files.append(check_inside(name, str(partition)))
-        listed.add(_split({name: side}, name, partition), name, f"{person} wears {what}", "")
+        text = sentences.of_item(person, parts[2], color, description)
+        listed.add(_split({name: side}, name, partition), name, text, "")
         listed.labels["gender"].append(gender)
-    return _open(listed, root, files, partition, "DeepFashion In-shop, made sentences")
+        several = len(sentences.color_parts(color)) > 1
+        listed.labels["color"].append("multicolor" if several else None)
+    return _open(
+        listed, root, files, partition, ask, f"DeepFashion In-shop{' with descriptions' * bool(items)}"
+    )
 
 
 def is_in_shop(partition: Path) -> bool:
@@ -86,9 +105,14 @@ def table(file: Path) -> list[list[str]]:
     A first column may hold blanks.
 
     Raises:
-        DataError: the number of rows is not the one that the first line gives.
+        DataError: the number of rows is not the one that the first line gives, a row lacks columns.
     """
-    return [line.rsplit(maxsplit=columns - 1) for columns, line in _lines(file)]
+    rows = []
+    for columns, line in _lines(file):
+        rows.append(line.rsplit(maxsplit=columns - 1))
+        if len(rows[-1]) != columns:
+            raise DataError(f"{file} has a row of {len(rows[-1])} columns, {line.strip()!r}; get it again")
+    return rows
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
@@ -124,12 +148,26 @@ def _attributes(beside: Path) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def _sentence(category: str, attributes: Sequence[tuple[str, str]]) -> str:
-    looks = [name for name, kind in attributes if kind != PART][:MOST_ATTRIBUTES]
-    parts = [name for name, kind in attributes if kind == PART][:1]
-    words = " ".join([*looks, category])
-    article = "an" if words[0] in "aeiou" else "a"
-    return f"{article} {words}" + "".join(f" with {part}" for part in parts)
+def _items(file: Path) -> dict[str, tuple[str, str]]:
+    """Item -> its colour and its description; no colour where entries of one item differ in it."""
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8-sig"))
+        found: dict[str, tuple[str, str]] = {}
+        for entry in entries:
+            item, color, words = entry["item"], _text(entry.get("color")), _text(entry.get("description"))
+            before = found.get(item, (color, ""))
+            found[item] = (color if before[0] == color else "", f"{before[1]} {words}".strip())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(
+            f"cannot read {file} ({type(error).__name__}: {error}); it should hold a list of objects with "
+            "item, color and description: get it again, or take it away"
+        ) from None
+    return found
+
+
+def _text(value: Any) -> str:
+    """A description is a text or a list of sentences."""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value or "")
 
 
 def _split(sides: dict[str, str], name: str, partition: Path) -> str:
@@ -139,14 +177,45 @@ def _split(sides: dict[str, str], name: str, partition: Path) -> str:
     return SPLITS[side]
 
 
-def _open(listed: Listed, root: Path, files: Sequence[str], origin: Path, what: str) -> Opened:
-    """Find the folder of the pictures by the first of them."""
+def _open(listed: Listed, root: Path, files: Sequence[str], origin: Path, ask: Ask, what: str) -> Opened:
+    """Find the pictures: unpacked, by the first of them, or in a ZIP."""
     if not files:
         raise DataError(f"{origin} lists no pictures; get it again")
+    notes: list[str] = []
+    paths, place = _unpacked(root, files), ""
+    if paths is not None:
+        need_files(paths, str(origin))
+    else:
+        zipped, paths = _zipped(root, files, origin, ask, notes)
+        place = f", pictures from {zipped}"
+    listed.paths[:] = paths
+    return listed.open(f"{what}, made sentences{place}", notes)
+
+
+def _unpacked(root: Path, files: Sequence[str]) -> list[str] | None:
     for folder in (root / name for name in _FOLDERS):
         for cut in ("", "img/"):
             if (folder / files[0].removeprefix(cut)).is_file():
-                listed.paths[:] = [str((folder / file.removeprefix(cut)).absolute()) for file in files]
-                need_files(listed.paths, str(origin))
-                return listed.open(what)
-    raise DataError(f"{origin} names {files[0]}, which is nowhere under {root}; unpack the picture ZIP there")
+                return [str((folder / file.removeprefix(cut)).absolute()) for file in files]
+    return None
+
+
+def _zipped(
+    root: Path, files: Sequence[str], origin: Path, ask: Ask, notes: list[str]
+) -> tuple[Path, list[str]]:
+    found = layout.find_files(root, layout.IMAGE_ZIPS)
+    zips = [file for name in layout.IMAGE_ZIPS for file in found.get(name, [])]
+    if not zips:
+        raise DataError(
+            f"{origin} names {files[0]}, which is nowhere under {root}; put {' or '.join(layout.IMAGE_ZIPS)} "
+            "there, or unpack it there"
+        )
+    chosen = fashion_synthesis.choose_zip(zips, files, notes, "download it again")
+    if chosen is None:
+        raise DataError(
+            f"{zips[0]} holds none of the pictures named in {origin}; it belongs to another benchmark: add "
+            "this one's"
+        )
+    zipped, members = chosen
+    fashion_synthesis.unlock(zipped, ask)
+    return zipped.path, picture_files.zip_paths(zipped.path, members)

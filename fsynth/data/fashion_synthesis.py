@@ -126,7 +126,9 @@ def _from_zip(
     where: Layout, rows: annotation.Annotation, image_source: str | None, notes: list[str], ask: Ask
 ) -> tuple[Path | None, list[str] | None]:
     """The image ZIP and the path of each row's picture; two times None where there is none to read."""
-    chosen = _choose_zip(where.image_zips, rows.name, notes)
+    chosen = choose_zip(
+        where.image_zips, rows.name, notes, "download it again, or name another --image-source"
+    )
     if chosen is not None:
         zipped, members = chosen
         unlock(zipped, ask)
@@ -154,10 +156,14 @@ def unlock(zipped: Archive, ask: Ask) -> None:
         zipped.unlock(password)
 
 
-def _choose_zip(
-    files: Sequence[Path], names: Sequence[str], notes: list[str]
+def choose_zip(
+    files: Sequence[Path], names: Sequence[str], notes: list[str], advice: str
 ) -> tuple[Archive, list[str]] | None:
-    """The first ZIP that holds every picture; None when all of them hold none."""
+    """The first ZIP that holds every picture, and its members; None when all of them hold none.
+
+    Raises:
+        DataError: the best of them lacks some pictures; ends with the advice.
+    """
     problem: DataError | None = None
     for file in files:
         zipped = picture_files.open_archive(file)
@@ -169,8 +175,7 @@ def _choose_zip(
             return zipped, [member for member in members if member is not None]
         if len(missing) < len(names) and problem is None:
             problem = DataError(
-                f"{file} lacks {len(missing):,} of {len(names):,} pictures (first: {missing[0]}); "
-                "download it again, or name another --image-source"
+                f"{file} lacks {len(missing):,} of {len(names):,} pictures (first: {missing[0]}); {advice}"
             )
     if problem is not None:
         raise problem

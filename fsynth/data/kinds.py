@@ -7,7 +7,7 @@ Parquet, WebDataset             ``*.parquet`` or ``*.tar``: a file, or a folder 
                                 addresses of such files (`addresses`), or a text file with one a line
 captions in JSON                ``captions.json`` in the folder, or a JSON file
 DeepFashion Category/Attribute  ``list_category_img.txt`` with ``list_eval_partition.txt``
-DeepFashion In-shop             ``list_eval_partition.txt`` with items
+DeepFashion In-shop             ``list_eval_partition.txt`` with items; ``list_description_inshop.json``
 hub data set                    ``org/name`` where there is no such folder
 =============================== ===========================================================================
 """
@@ -32,6 +32,7 @@ from fsynth.data import (
     parquet_files,
     shards,
 )
+from fsynth.data.fashion_synthesis import Ask
 from fsynth.data.rows import Opened, by_split
 from fsynth.errors import ConfigError, DataError
 
@@ -70,7 +71,7 @@ def find_benchmark(root: Path | str) -> layout.Layout | None:
 
 
 def open_kind(
-    root: Path | str, image_column: str | None, text_column: str | None, benchmark: OpenBenchmark
+    root: Path | str, image_column: str | None, text_column: str | None, benchmark: OpenBenchmark, ask: Ask
 ) -> Opened:
     """Open what is there.
 
@@ -79,11 +80,13 @@ def open_kind(
         image_column: column of the pictures, where it is not the usual one.
         text_column: column of the sentences, where it is not ``text``.
         benchmark: what opens the files of FashionSynthesis.
+        ask: what finds the password of DeepFashion's picture ZIP.
 
     Raises:
         ConfigError: a column that is not there.
         DataError: nothing that can be read.
         MissingPackage: for addresses whose scheme needs another package.
+        PasswordError: when a password is needed and missing or wrong.
     """
     found = find(root)
     columns = image_column, text_column
@@ -102,9 +105,9 @@ def open_kind(
         case "benchmark":
             return benchmark(found.files)
         case "category":
-            return deepfashion.open_category(root, *found.files)
+            return deepfashion.open_category(root, *found.files, ask)
         case "in-shop":
-            return deepfashion.open_in_shop(root, found.files)
+            return deepfashion.open_in_shop(root, *found.files, ask)
         case "captions":
             return caption_file.open_file(found.files)
 
@@ -134,7 +137,7 @@ def find(root: Path | str) -> Found:
     export_record.refuse_unfinished(root)
     if tables := image_folder.find(root):
         return Found("image folder", tables)
-    found = layout.find_files(root, (*layout.FILES, deepfashion.CATEGORY_ROWS, deepfashion.PARTITION))
+    found = layout.find_files(root, (*layout.FILES, *deepfashion.FILES))
     if layout.ANNOTATION in found:
         return Found("benchmark", layout.among(root, found))
     if deepfashion.PARTITION in found:
@@ -142,7 +145,8 @@ def find(root: Path | str) -> Found:
         if deepfashion.CATEGORY_ROWS in found:
             return Found("category", (found[deepfashion.CATEGORY_ROWS][0], partition))
         if deepfashion.is_in_shop(partition):
-            return Found("in-shop", partition)
+            descriptions = next(iter(found.get(deepfashion.DESCRIPTIONS, ())), None)
+            return Found("in-shop", (partition, descriptions))
     if (root / caption_file.NAME).is_file():
         return Found("captions", root / caption_file.NAME)
     for suffix in FILE_KINDS:

@@ -195,7 +195,7 @@ def open_source(
     """
     place = locate(root, password_file, password, prompt)
     benchmark = functools.partial(_benchmark, image_source, memory_limit, place.ask)
-    opened = kinds.open_kind(place.root, image_column, text_column, benchmark)
+    opened = kinds.open_kind(place.root, image_column, text_column, benchmark, place.ask)
     divided = splits.split(opened.names(), opened.official, split_by, val_fraction, split_seed)
     rules = cleaning.Rules(drop_unreadable, min_side, drop_duplicates)
     if rules and not opened.has_pictures:

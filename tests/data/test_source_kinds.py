@@ -227,7 +227,7 @@ def test_faults_of_shards_are_named(tmp_path):
         _ = source.train[0]
 
 
-# ------------------------------------------------------------------------------------ captions, DeepFashion
+# ------------------------------------------------------------------------------------ captions
 
 
 def test_a_caption_file_names_its_pictures_by_garment(tmp_path):
@@ -251,53 +251,6 @@ def test_a_caption_file_names_its_pictures_by_garment(tmp_path):
     file.write_text("[]")
     with pytest.raises(DataError, match=f"{file} should hold one JSON object"):
         sources.open_source(file)
-
-
-def test_category_attribute_makes_sentences_by_its_rule(tmp_path):
-    source = sources.open_source(make.category(tmp_path))
-    rows = _rows(source)
-    assert [row["text"] for row in rows] == [
-        "a floral print cotton animal dress with v neck",
-        "a dress",
-        "a cotton jeans",
-        "an animal tee",
-    ]
-    assert [row["category"] for row in rows] == [*[labels.CATEGORIES.index("dress")] * 2, None, 12]
-    assert rows[2]["name"] == "img/Blue_Jeans/img_00000002.jpg" and rows[2]["image"].mode == "RGB"
-    assert [part["row"][:] for part in (source.train, source.validation, source.test)] == [[0, 3], [1], [2]]
-
-
-@pytest.mark.parametrize("name", ["list_category_cloth.txt", "list_category_img.txt", "list_attr_img.txt"])
-def test_a_list_with_lost_rows_is_refused(tmp_path, name):
-    """Ids count rows: one that is lost would shift all that follow."""
-    file = make.category(tmp_path) / "Anno" / name
-    file.write_text(file.read_text().rstrip().rpartition("\n")[0] + "\n")
-    lines = len(file.read_text().splitlines())
-    with pytest.raises(DataError) as error:
-        sources.open_source(tmp_path)
-    assert str(error.value) == (
-        f"{file} has {lines - 2} rows but its first line says {lines - 1}; get it again"
-    )
-
-
-def test_category_attribute_refuses_foreign_codes_and_pictures_that_are_not_there(tmp_path):
-    file = make.category(tmp_path) / "Anno" / "list_category_img.txt"
-    whole = file.read_text()
-    file.write_text(whole.replace("jpg   1", "jpg   4"))
-    with pytest.raises(DataError, match="the category 4, but there are 3; take both lists from one download"):
-        sources.open_source(tmp_path)
-    file.write_text(whole)
-    (tmp_path / "Img" / "img").rename(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match=f"which is nowhere under {tmp_path}; unpack the picture ZIP there"):
-        sources.open_source(tmp_path)
-
-
-def test_in_shop_tests_on_query_and_gallery(tmp_path):
-    source = sources.open_source(make.in_shop(tmp_path))
-    assert source.train["text"][:] == ["the lady wears blouses or shirts", "the man wears graphic tees"]
-    assert source.test["row"][:] == [1, 2]
-    assert [row["gender"] for row in _rows(source)] == [0, 0, 0, 1]
-    assert source.train[1]["image"].mode == "RGB"
 
 
 # ------------------------------------------------------------------------------------ hub, nothing
