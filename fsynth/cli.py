@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "data-make": (configs.DataMakeConfig, "Data"),
     "data-check": (configs.DataCheckConfig, "Data"),
     "data-labels": (configs.DataLabelsConfig, "Data"),
+    "data-report": (configs.DataReportConfig, "Data"),
     "data-export": (configs.DataExportConfig, "Data"),
     "sd-train": (configs.SDTrainConfig, "Train"),
     "clip-finetune": (configs.ClipFinetuneConfig, "Train"),

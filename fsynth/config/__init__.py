@@ -6,7 +6,13 @@ How a config is loaded, dumped and checked stands in `fsynth.settings`.
 from __future__ import annotations
 
 from fsynth.config.clip import ClipEvalConfig, ClipFinetuneConfig, ClipFinetuneOptimizer
-from fsynth.config.data import DataCheckConfig, DataExportConfig, DataLabelsConfig, DataMakeConfig
+from fsynth.config.data import (
+    DataCheckConfig,
+    DataExportConfig,
+    DataLabelsConfig,
+    DataMakeConfig,
+    DataReportConfig,
+)
 from fsynth.config.samples import ReportConfig, SampleConfig, ScoreConfig, ScorerSettings
 from fsynth.config.sd import SDTrainConfig, SDTrainLora, SDTrainObjective, SDTrainOptimizer, SDTrainValidation
 from fsynth.config.shared import DataSettings, OutputSettings, TrainSettings
@@ -20,6 +26,7 @@ __all__ = [
     "DataExportConfig",
     "DataLabelsConfig",
     "DataMakeConfig",
+    "DataReportConfig",
     "DataSettings",
     "DemoConfig",
     "DemoSizes",

@@ -90,6 +90,22 @@ class DataExportConfig(DataSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataReportConfig(DataSettings, OutputSettings):
+    """Show what a data set is made of: one self-contained HTML page, plots as PNG, numbers as JSON."""
+
+    quick: bool = setting(False, "read a sample of 1,000 pictures instead of all, find no duplicates", "Data")
+    pictures: bool = setting(
+        True, "show up to 64 thumbnails of the data, 128 px at most, and mean pictures", "Output"
+    )
+    workers: int | None = setting(
+        None,
+        "processes that read pictures; 0 reads in this one (default: one per core)",
+        "Hardware",
+        least=0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataLabelsConfig(OutputSettings):
     """Read labels and terms off the captions, compare them with the benchmark's codes, plot them."""
 

@@ -64,11 +64,11 @@ class ScoreConfig(ScorerSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ReportConfig:
-    """Make one self-contained HTML page of a run, a samples folder, or a folder of such folders."""
+    """Make one self-contained HTML page of a run, of samples, of data, or of a folder of such folders."""
 
     folder: Path = setting(
-        ..., "what data-labels, clip-finetune, sd-train, sample or demo wrote", positional=True
+        ..., "what data-report, data-labels, clip-finetune, sd-train, sample or demo wrote", positional=True
     )
     title: str | None = setting(None, "head of the page (default: the folder's name)")
     output: Path | None = setting(None, "file to write (default: FOLDER/report.html)", "Output")
-    pictures: bool = setting(True, "show up to 64 thumbnails of training pictures, 128 px at most")
+    pictures: bool = setting(True, "show up to 64 thumbnails of the data, 128 px at most")

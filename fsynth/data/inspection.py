@@ -129,6 +129,8 @@ def inspect(
     if where.splits is not None:
         _read_splits(where.splits, rows, report)
     _check_rows(rows, report)
+    if rows.name:  # elsewhere several sentences may be of one picture
+        report.add("names", found=checks.repeated_names(rows.name))
     zipped = None if image_source == "hdf5" else _read_zips(where, rows.name, ask, report)
     if plain is None and where.hdf5_zip and image_source != "zip" and not (reading.most and zipped):
         plain = _unpacked(where, len(rows.text), memory_limit, ask, bool(zipped), report)
@@ -219,8 +221,6 @@ def _check_rows(rows: _Rows, report: Report) -> None:
     if "category" in rows.codes:
         found = checks.folders_against_categories(rows.name, rows.codes["category"])
         report.add("name-category", found=found)
-    if rows.name:
-        report.add("names", found=checks.repeated_names(rows.name))
     if rows.text:
         report.add("captions", found=checks.long_sentences(rows.text, rows.name, clip_tokens.counts))
     if rows.train and rows.test:

@@ -138,7 +138,8 @@ class _Records:
         except UnreachableError:
             raise
         except (DataError, *_unreadable()) as error:
-            return {"row": line["row"], "error": reason(error)}
+            unknown = type(error).__name__ == "UnidentifiedImageError"  # names a place in memory
+            return {"row": line["row"], "error": "no known picture format" if unknown else reason(error)}
         apart = self._apart(line["row"], picture)
         small = {"small": _made_small(picture)} if self.small else {}
         return {"row": line["row"], **_describe(picture, mode), "apart": apart, **small}

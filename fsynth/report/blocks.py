@@ -9,8 +9,9 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+from fsynth.plots import DEEP
 from fsynth.report.charts import Chart
 
 if TYPE_CHECKING:
@@ -81,10 +82,11 @@ class Panel:
 
 @dataclass(frozen=True)
 class Panels:
-    """Panels side by side, as many as fit."""
+    """Panels side by side, as many as fit; ``labels`` may need more room than a word's."""
 
     kind: ClassVar[str] = "panels"
     panels: tuple[Panel, ...]
+    labels: Literal["", "wider", "widest"] = ""
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,127 @@ class Settings:
     rows: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True)
+class Heading:
+    """A column of a heat map; ``colors`` as of a `Bar`. ``gap``: set apart from the columns before."""
+
+    label: str
+    colors: tuple[str, ...] = ()
+    gap: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """``tint`` from 0 to 1 is how deep its colour is; ``note`` is shown to who points at it."""
+
+    text: str
+    tint: float
+    note: str
+
+    @property
+    def deep(self) -> bool:
+        """Whether the text must be light."""
+        return self.tint > DEEP
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Numbers on coloured ground; ``rows``: name, total, cells. ``low`` and ``high`` are what the ends of the
+    scale of colours mean."""
+
+    kind: ClassVar[str] = "heat_map"
+    title: str
+    columns: tuple[Heading, ...]
+    rows: tuple[tuple[str, str, tuple[Cell, ...]], ...]
+    high: str
+    low: str = "0"
+    lead: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A bar of a histogram; ``share`` of the highest. ``label`` stands under it, where there is room."""
+
+    label: str
+    share: float
+    note: str
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """``limit``: the index of the column after which a line stands, and what the line is called."""
+
+    title: str
+    x_title: str
+    columns: tuple[Column, ...]
+    lead: str = ""
+    limit: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True)
+class Histograms:
+    """Histograms side by side."""
+
+    kind: ClassVar[str] = "histograms"
+    histograms: tuple[Histogram, ...]
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A sentence or its frame, with a bar; words of ``slots`` are set apart."""
+
+    text: str
+    share: float
+    count: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Phrases, the most frequent first. ``share`` is of the first."""
+
+    kind: ClassVar[str] = "ranking"
+    title: str
+    phrases: tuple[Phrase, ...]
+    slots: tuple[str, ...] = ()
+    lead: str = ""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Shares of a label in two splits, 0 to 1, and their difference in words."""
+
+    label: str
+    shares: tuple[float, float]
+    difference: str
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Labels in two splits; ``panels``: title, remark and the labels of one column."""
+
+    kind: ClassVar[str] = "compared"
+    names: tuple[str, str]
+    panels: tuple[tuple[str, str, tuple[Pair, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One thing found; ``level`` is error, warning or note."""
+
+    level: str
+    name: str
+    text: str
+    advice: str = ""
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Remarks:
+    kind: ClassVar[str] = "remarks"
+    remarks: tuple[Remark, ...]
+
+
 VERDICTS = {
     "better": "better than before",
     "worse": "worse than before",
@@ -147,7 +270,9 @@ VERDICTS = {
 }
 """Headlines of `fsynth.comparison.Verdict`."""
 
-Block = Table | Panels | Charts | Gallery | Words | Settings
+Block = (
+    Table | Panels | Charts | Gallery | Words | Settings | HeatMap | Histograms | Ranking | Compared | Remarks
+)
 
 
 @dataclass(frozen=True)
@@ -168,9 +293,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Options:
-    """``thumbnails``: how many training pictures one folder may show; 0 for none."""
+    """``thumbnails``: how many pictures of the data one folder may show; 0 for none, nor their mean."""
 
-    thumbnails: int = 24
+    thumbnails: int = 64
 
 
 LOSSLESS = 192
@@ -179,13 +304,23 @@ LOSSLESS = 192
 
 def data_uri(picture: Image.Image, most: int) -> str:
     """The picture as a WebP data URI of at most ``most`` pixels on a side, without its metadata."""
+    return uri_of(webp(picture, most))
+
+
+def uri_of(content: bytes) -> str:
+    """The data URI of a WebP file."""
+    return "data:image/webp;base64," + base64.b64encode(content).decode()
+
+
+def webp(picture: Image.Image, most: int) -> bytes:
+    """The picture as a WebP file of at most ``most`` pixels on a side, without its metadata."""
     from PIL import Image
 
     small = picture.convert("RGB")
     small.thumbnail((most, most), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     small.save(file, "WEBP", lossless=max(small.size) <= LOSSLESS, quality=90)
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+    return file.getvalue()
 
 
 NARROW = "\u202f"

@@ -19,7 +19,9 @@ def record_of(path: Path) -> dict[str, Any] | None:
 
 def drawn_of(folder: Path) -> bool:
     """Whether a command's folder says that it is about drawn data."""
-    found = (record_of(folder / name) for name in ("result.json", "sampling.json", "agreement.json"))
+    found = (
+        record_of(folder / name) for name in ("result.json", "sampling.json", "agreement.json", "report.json")
+    )
     return any(record is not None and record.get("drawn") for record in found)
 
 

@@ -23,8 +23,7 @@ from fsynth.report.training import unfinished
 NAME = "report.html"
 TEMPLATES = Path(__file__).parent
 MOST_THUMBNAILS = 64
-"""Training pictures on a page, over all its parts."""
-THUMBNAILS_OF_A_RUN = 24
+"""Pictures of the data on a page, over all its parts."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +42,17 @@ def build(
     lead: str = "",
     pictures: bool = True,
     output: Path | None = None,
+    where: Path | None = None,
 ) -> Path:
     """Write the page about a run, a samples folder, or a folder of such folders; returns where it stands.
 
     Args:
-        folder: where sd-train, clip-finetune, clip-eval, data-labels, sample or score wrote their results.
+        folder: where a command wrote its results.
         title: head of the page; None for the folder's name.
         lead: a sentence under the title.
         pictures: whether the page may hold small pictures of the training data (at most 64, 128 px).
         output: file to write; None for ``folder/report.html``.
+        where: what the page calls the folder; None for its own name.
 
     Raises:
         DataError: a folder that holds nothing to report, or a broken file.
@@ -65,7 +66,7 @@ def build(
         cover=next((section.cover for part in parts for section in part.sections if section.cover), ()),
         notices=list(dict.fromkeys(one.notice for part in parts for one in part.sections if one.notice)),
         unfinished=[text for part in parts if (text := unfinished(part.folder))],
-        where=folder.as_posix(),
+        where=(where or folder).as_posix(),
         data=_data(parts),
         made=datetime.date.today(),
         version=fsynth.__version__,
@@ -93,10 +94,10 @@ def _write(path: Path, page: str) -> Path:
 def _parts(folder: Path, pictures: bool) -> list[Part]:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; name one that a command of fsynth wrote")
-    if own := _part(folder, THUMBNAILS_OF_A_RUN if pictures else 0):
+    if own := _part(folder, MOST_THUMBNAILS if pictures else 0):
         return [own]
     below = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
-    each = min(THUMBNAILS_OF_A_RUN, MOST_THUMBNAILS // max(1, len(below))) if pictures else 0
+    each = MOST_THUMBNAILS // max(1, len(below)) if pictures else 0
     parts = [part for child in below if (part := _part(child, each))]
     if not parts:
         raise DataError(

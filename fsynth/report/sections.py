@@ -6,6 +6,10 @@ choose sections, so results from anywhere can be shown. A new section is one suc
 
 from __future__ import annotations
 
+from fsynth.report.data_labels import data_labels, division, together
+from fsynth.report.data_overview import data, findings
+from fsynth.report.data_pictures import examples, means, repeated, sizes
+from fsynth.report.data_sentences import sentences
 from fsynth.report.labels import labels
 from fsynth.report.pictures import before_after, pictures, scores
 from fsynth.report.retrieval import retrieval
@@ -13,6 +17,16 @@ from fsynth.report.thumbnails import training_pictures
 from fsynth.report.training import losses, settings
 
 SECTIONS = (
+    data,
+    findings,
+    examples,
+    data_labels,
+    together,
+    division,
+    sentences,
+    means,
+    sizes,
+    repeated,
     labels,
     retrieval,
     before_after,

@@ -27,6 +27,7 @@ OPTIONS = (
 )
 """Settings of a run that decide what its rows are."""
 
+MOST = 24
 NOTICE = (
     f"This page holds thumbnails, {THUMBNAIL} px at most, of your own training pictures. To pass it on "
     "without them, make it again with --no-pictures."
@@ -43,7 +44,7 @@ def training_pictures(folder: Path, options: Options) -> Section | None:
         return None
     try:
         source = _open(settings)
-        cards, rows = _cards(source, settings, options.thumbnails)
+        cards, rows = _cards(source, settings, min(MOST, options.thumbnails))
     except FsynthError as error:
         return Section("Training pictures", f"Left out: {error}.", ())
     gallery = Gallery(tuple(cards), training=True)

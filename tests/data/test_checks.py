@@ -40,6 +40,9 @@ def test_garments_on_both_sides_are_counted_by_test_row():
     (found,) = checks.shared_garments(NAMES, train=[0], test=[1, 2])
     assert found.level == "note" and found.count == 1
     assert not list(checks.shared_garments(NAMES, train=[1], test=[0, 2]))
+    assert not list(checks.shared_garments(["1.jpg", "2.jpg"], train=[0], test=[1])), (
+        "no folders, no garments"
+    )
 
 
 def test_pictures_that_could_not_be_compared_count_for_nothing():
