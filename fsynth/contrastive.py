@@ -11,19 +11,29 @@ import torch
 from torch import Tensor, nn
 
 from fsynth.clip_model import ClipModel
+from fsynth.data.augmentation import Augmentation
 from fsynth.keyed import seed_of
 
 LARGEST_LOGIT_SCALE = math.log(100)
 
 
 class Pairs(torch.utils.data.Dataset):
-    """Training rows: ``image`` (3, H, W), cropped as (seed, epoch, row) says, and ``tokens`` (length,).
+    """Training rows: ``image`` (3, H, W), changed and cropped as (seed, epoch, row) says, and ``tokens``
+    (length,).
 
     Indexed with anything that has ``index`` and ``epoch``, such as `fsynth.order.Pick`.
     """
 
-    def __init__(self, dataset: Any, rows: Sequence[int], model: ClipModel, seed: int) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        rows: Sequence[int],
+        model: ClipModel,
+        seed: int,
+        augmentation: Augmentation | None = None,
+    ) -> None:
         self.dataset, self.rows, self.seed = dataset, rows, seed
+        self.augmentation = augmentation or Augmentation(seed)
         self.transform = model.transform(train=True)
         texts = dataset.select_columns("text")[list(rows)]["text"]
         index = {text: place for place, text in enumerate(dict.fromkeys(texts))}
@@ -35,8 +45,10 @@ class Pairs(torch.utils.data.Dataset):
 
     def __getitem__(self, pick: Any) -> dict[str, Tensor]:
         record = self.dataset[int(self.rows[pick.index])]
-        with _seeded(seed_of(self.seed, "crop", pick.epoch, int(record["row"]))):
-            image = self.transform(record["image"])
+        row = int(record["row"])
+        picture = self.augmentation(record["image"], pick.epoch, row, record["text"])
+        with _seeded(seed_of(self.seed, "crop", pick.epoch, row)):
+            image = self.transform(picture)
         return {"image": image, "tokens": self.tokens[self.sentence[pick.index]]}
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from fsynth import diffusion, sd_model
+from fsynth.data.augmentation import Augmentation
 from fsynth.errors import DataError, FsynthError
 
 if TYPE_CHECKING:
@@ -105,13 +106,20 @@ class TrainingRows:
     """What a training step needs of each row; indexed with an `order.Pick`.
 
     Items: row (number in the files), index (position here), tokens int64 (L,), timestep, noise and posterior
-    (C, h, w) normal, and moments (2C, h, w) where they are at hand, else pixels (3, R, R).
+    (C, h, w) normal, and moments (2C, h, w) where they are at hand, else pixels (3, R, R) of the augmented
+    picture. Moments are of pictures as they are: give them only where nothing is augmented.
     """
 
     def __init__(
-        self, pictures: Pictures, tokenizer: CLIPTokenizer, draws: Draws, moments: Tensor | None = None
+        self,
+        pictures: Pictures,
+        tokenizer: CLIPTokenizer,
+        draws: Draws,
+        moments: Tensor | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         self.pictures, self.draws, self.moments = pictures, draws, moments
+        self.augmentation = augmentation or Augmentation(draws.seed)
         self.tokens = _tokens_by_text(tokenizer, ["", *pictures.texts])
 
     def __len__(self) -> int:
@@ -128,7 +136,7 @@ class TrainingRows:
             "timestep": diffusion.draw_timestep(draws.timesteps, draws.seed, "timestep", *key),
             "noise": self._noise(key),
             "posterior": diffusion.draw_normal(draws.latent, draws.seed, "posterior", *key),
-            **self._picture(pick.index),
+            **self._picture(pick),
         }
 
     def _noise(self, key: tuple[int, int]) -> Tensor:
@@ -139,10 +147,13 @@ class TrainingRows:
         shift = diffusion.draw_normal((draws.latent[0], 1, 1), draws.seed, "noise offset", *key)
         return noise + draws.noise_offset * shift
 
-    def _picture(self, index: int) -> dict[str, Tensor]:
-        if self.moments is None:
-            return {"pixels": self.pictures[index]}
-        return {"moments": self.moments[index]}
+    def _picture(self, pick: Pick) -> dict[str, Tensor]:
+        if self.moments is not None:
+            return {"moments": self.moments[pick.index]}
+        pictures, index = self.pictures, pick.index
+        text, row = pictures.texts[index], pictures.rows[index]
+        shown = self.augmentation(pictures.image(index), pick.epoch, row, text)
+        return {"pixels": to_pixels(shown, pictures.resolution)}
 
 
 def _tokens_by_text(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from fsynth import outputs, samples, sampling, sd_model
+from fsynth.console import say
 from fsynth.errors import DivergedError, ModelError
 from fsynth.keyed import seed_of
 from fsynth.sd_rows import Pictures, held_out_batch
@@ -22,6 +23,7 @@ from fsynth.sd_rows import Pictures, held_out_batch
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from diffusers import AutoencoderKL, StableDiffusionPipeline
+    from transformers import CLIPTokenizer
 
 PICTURE_STEPS, PICTURE_GUIDANCE = 30, 7.5
 PICTURES_AT_ONCE = 4
@@ -63,6 +65,19 @@ def encode(
 def _named(names: Sequence[str], indexes: Sequence[int]) -> str:
     shown = ", ".join(names[index] for index in indexes[:3])
     return shown if len(indexes) <= 3 else f"{shown} and {len(indexes) - 3} more"
+
+
+def say_cut_captions(pictures: Pictures, tokenizer: CLIPTokenizer) -> None:
+    """Name the captions that are longer than what the model reads."""
+    captions = list(dict.fromkeys(pictures.texts))
+    most = tokenizer.model_max_length
+    lengths = [len(ids) for ids in tokenizer(captions, verbose=False).input_ids]
+    cut = [caption for caption, length in zip(captions, lengths, strict=True) if length > most]
+    if cut:
+        say(
+            f"note: {len(cut)} of {len(captions)} captions are longer than the {most} tokens that the model "
+            f"reads and lose their end, first '{cut[0]}'"
+        )
 
 
 class LossWatch:

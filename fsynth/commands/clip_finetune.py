@@ -17,6 +17,7 @@ from fsynth.clip_model import ClipModel
 from fsynth.comparison import Comparison, compare
 from fsynth.config import ClipFinetuneConfig
 from fsynth.console import counted, say
+from fsynth.data.augmentation import Augmentation
 from fsynth.data.sources import Source, open_source
 from fsynth.errors import FsynthError, ModelError
 from fsynth.gallery import Gallery, Scores
@@ -78,6 +79,7 @@ def main(config: ClipFinetuneConfig) -> ClipFinetuneResult | None:
     source.need_pictures()
     source.need_rows(config.n_images, config.stratify)
     source.check_rows(config.fingerprint)
+    _augmentation(config).check(_texts(source, _rows(config, source)))
     model = clip_model.load(_model_name(config, source))
     source.announce()
     say(f"model: {model.describe()}")
@@ -95,9 +97,11 @@ def _finetune(
     config: ClipFinetuneConfig, source: Source, model: ClipModel, run: Run
 ) -> ClipFinetuneResult | None:
     chosen = Gallery.choose(source.test, config.n_samples, GALLERY_SEED)
-    rows = choose_rows(len(source.train), config.n_images, config.seed, source.strata(config.stratify))
-    pairs = contrastive.Pairs(source.train, rows, model, config.seed)
+    rows, augmentation = _rows(config, source), _augmentation(config)
+    pairs = contrastive.Pairs(source.train, rows, model, config.seed, augmentation)
     say(f"pairs: {len(pairs):,} with {len(pairs.tokens):,} distinct sentences")
+    for line in augmentation.describe(_texts(source, rows)):
+        say(line)
     network = model.network.to(run.device)
     first = chosen.rank(model, config.workers, "evaluating before") if run.is_main else None
     start = weights_signature(network)
@@ -176,6 +180,19 @@ def _model_name(config: ClipFinetuneConfig, source: Source) -> str:
     """What is given or the default; folders as absolute paths, for run.yaml."""
     model = config.model or (clip_model.TINY if source.synthetic else clip_model.DEFAULT)
     return str(Path(model).resolve()) if model != clip_model.TINY and Path(model).exists() else model
+
+
+def _rows(config: ClipFinetuneConfig, source: Source) -> list[int]:
+    """Positions in the training split."""
+    return choose_rows(len(source.train), config.n_images, config.seed, source.strata(config.stratify))
+
+
+def _texts(source: Source, rows: list[int]) -> list[str]:
+    return source.train.select_columns(["text"])[rows]["text"]
+
+
+def _augmentation(config: ClipFinetuneConfig) -> Augmentation:
+    return Augmentation(config.seed, **dataclasses.asdict(config.augment))
 
 
 def _resolve(config: ClipFinetuneConfig, source: Source, model: str) -> ClipFinetuneConfig:

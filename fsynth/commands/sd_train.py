@@ -16,6 +16,7 @@ from fsynth import lineage, sd_folder, sd_model
 from fsynth.comparison import LossComparison, compare_losses
 from fsynth.config import SDTrainConfig
 from fsynth.console import counted, say
+from fsynth.data.augmentation import Augmentation
 from fsynth.data.sources import Source, open_source
 from fsynth.errors import ConfigError, FsynthError, ModelError
 from fsynth.keyed import seed_of
@@ -24,7 +25,7 @@ from fsynth.order import choose_rows
 from fsynth.run import Run, check_place, weights_signature
 from fsynth.sd_folder import Found
 from fsynth.sd_rows import Draws, Pictures, TrainingRows
-from fsynth.sd_training import HeldOut, LossWatch, draw_pictures, encode
+from fsynth.sd_training import HeldOut, LossWatch, draw_pictures, encode, say_cut_captions
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline, UNet2DConditionModel
@@ -76,6 +77,7 @@ def main(config: SDTrainConfig) -> SDTrainResult | None:
     source.check_rows(config.fingerprint)
     found = sd_folder.find(config.model or (sd_folder.TINY if source.synthetic else sd_model.DEFAULT_MODEL))
     _check(config, found)
+    _augmentation(config).check(source.train.select_columns(["text"])[_rows(config, source)]["text"])
     source.announce()
     config = _resolve(config, source, found)
     pipeline = _load(config, found)
@@ -300,8 +302,7 @@ def _optimizer(
 def _training_rows(
     config: SDTrainConfig, source: Source, pipeline: StableDiffusionPipeline, run: Run
 ) -> TrainingRows:
-    chosen = choose_rows(len(source.train), config.n_images, config.seed, source.strata(config.stratify))
-    pictures = Pictures(source.train, chosen, config.resolution or 0)
+    pictures = Pictures(source.train, _rows(config, source), config.resolution or 0)
     side = pictures.resolution // pipeline.vae_scale_factor
     latent = (pipeline.vae.config.latent_channels, side, side)
     draws = Draws(
@@ -312,25 +313,31 @@ def _training_rows(
         noise_offset=config.objective.noise_offset,
     )
     moments = None
-    if config.epochs > 1 and len(pictures) * 2 * math.prod(latent) * 4 <= MOMENTS_IN_MEMORY:
+    augmentation = _augmentation(config)
+    if augmentation:
+        _say_augmentation(augmentation, pictures)
+    elif config.epochs > 1 and len(pictures) * 2 * math.prod(latent) * 4 <= MOMENTS_IN_MEMORY:
         at_once = _at_once(config, run)
         moments = encode(
             pictures, pipeline.vae, run.accelerator, at_once, config.workers, "encoding pictures"
         )
-    _say_cut_captions(pictures, pipeline)
-    return TrainingRows(pictures, pipeline.tokenizer, draws, moments)
+    say_cut_captions(pictures, pipeline.tokenizer)
+    return TrainingRows(pictures, pipeline.tokenizer, draws, moments, augmentation)
 
 
-def _say_cut_captions(pictures: Pictures, pipeline: StableDiffusionPipeline) -> None:
-    captions = list(dict.fromkeys(pictures.texts))
-    most = pipeline.tokenizer.model_max_length
-    lengths = [len(ids) for ids in pipeline.tokenizer(captions, verbose=False).input_ids]
-    cut = [caption for caption, length in zip(captions, lengths, strict=True) if length > most]
-    if cut:
-        say(
-            f"note: {len(cut)} of {len(captions)} captions are longer than the {most} tokens that the model "
-            f"reads and lose their end, first '{cut[0]}'"
-        )
+def _rows(config: SDTrainConfig, source: Source) -> list[int]:
+    """Positions in the training split."""
+    return choose_rows(len(source.train), config.n_images, config.seed, source.strata(config.stratify))
+
+
+def _augmentation(config: SDTrainConfig) -> Augmentation:
+    return Augmentation(config.seed, **dataclasses.asdict(config.augment))
+
+
+def _say_augmentation(augmentation: Augmentation, pictures: Pictures) -> None:
+    for line in augmentation.describe(pictures.texts):
+        say(line)
+    say("note: augmented pictures are encoded at every step, not once before the first; steps take longer")
 
 
 def _held_out(

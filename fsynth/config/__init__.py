@@ -15,10 +15,11 @@ from fsynth.config.data import (
 )
 from fsynth.config.samples import ReportConfig, SampleConfig, ScoreConfig, ScorerSettings
 from fsynth.config.sd import SDTrainConfig, SDTrainLora, SDTrainObjective, SDTrainOptimizer, SDTrainValidation
-from fsynth.config.shared import DataSettings, OutputSettings, TrainSettings
+from fsynth.config.shared import AugmentSettings, DataSettings, OutputSettings, TrainSettings
 from fsynth.config.start import DemoConfig, DemoSizes, DoctorConfig
 
 __all__ = [
+    "AugmentSettings",
     "ClipEvalConfig",
     "ClipFinetuneConfig",
     "ClipFinetuneOptimizer",

@@ -67,6 +67,32 @@ class OutputSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AugmentSettings:
+    """`fsynth.data.augmentation`; drawn anew for every row in every epoch."""
+
+    flip: float = setting(
+        0.0,
+        "chance of a mirrored picture; never where the sentence speaks of letters, numbers, left or right; "
+        "letters that no sentence speaks of are mirrored, too",
+        least=0.0,
+        most=1.0,
+    )
+    rotation: float = setting(
+        0.0, "largest angle in degrees, either way; cropped, so that no corner is empty", least=0.0, most=45.0
+    )
+    scale: float = setting(
+        1.0, "smallest share of the sides that a crop keeps; 1 crops nothing", least=0.1, most=1.0
+    )
+    color: float = setting(
+        0.0,
+        "most by which brightness, contrast and saturation change, and the hue by a tenth of it; sentences "
+        "name colours",
+        least=0.0,
+        most=0.5,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainSettings(DataSettings, OutputSettings):
     """What every training command has."""
 
@@ -84,4 +110,5 @@ class TrainSettings(DataSettings, OutputSettings):
     checkpoint_every: int = setting(
         0, "steps between checkpoints to resume from; 0 writes none", "Output", least=0
     )
+    augment: AugmentSettings = setting(AugmentSettings(), "what happens to training pictures")
     resume: Path | None = setting(None, "run folder to go on with, from its newest checkpoint", "Output")
