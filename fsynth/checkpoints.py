@@ -14,7 +14,7 @@ from fsynth.errors import ConfigError, OutputError, reason
 from fsynth.settings import read_recipe
 
 KEPT = 2
-MAY_DIFFER = {"checkpoint_every", "workers", "password_file", "resume", "output"}
+MAY_DIFFER = {"cache_images", "checkpoint_every", "workers", "password_file", "resume", "output"}
 """Settings that a resumed run may have changed."""
 
 

@@ -30,6 +30,11 @@ class DataSettings:
         None, "read pictures from the image ZIP or from G2.h5 (default: the ZIP where there is one)", "Data"
     )
     memory_limit: float = setting(4.0, "largest G2.h5 to decrypt into memory, in GiB", "Data", least=0.0)
+    cache_images: Literal["none", "memory"] = setting(
+        "none",
+        "memory keeps pictures there once read, decrypted and compressed, for all loader processes",
+        "Data",
+    )
     image_column: str | None = setting(
         None, "column of the pictures (default: image; file_name in an image folder)", "Data"
     )

@@ -73,6 +73,12 @@ class HDF5Pictures:
             if name in file
         }
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of every picture."""
+        _, mean = self._open()
+        return mean.shape[2], mean.shape[1]
+
     def read(self, row: int) -> NDArray[np.uint8]:
         """One picture, (height, width, 3) RGB: mean added, axes swapped, clipped to 0..1, rounded to bytes.
 

@@ -25,7 +25,7 @@ from urllib.parse import quote, unquote
 
 import fsspec
 
-from fsynth.data import addresses, remote
+from fsynth.data import addresses, remote, shared_pictures
 from fsynth.data.archive import Archive
 from fsynth.data.hdf5_pictures import HDF5Pictures
 from fsynth.errors import DataError, UnreachableError
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 ZIP, HDF5, TAR, REMOTE_TAR = "fsynth-zip", "fsynth-hdf5", "fsynth-tar", "fsynth-remote-tar"
 LARGEST = 2**28
 """Bytes of a member that is read as a picture: a larger one is no picture but a decompression bomb."""
+
+INSIDE = "!/"
+"""Between a file and the place in it."""
+BMP_HEADER = 54  # bytes
 
 _archives: dict[str, Archive] = {}
 _states: dict[str, tuple[int, ...]] = {}  # size, time and inode of the archives when they were opened
@@ -64,6 +68,7 @@ def open_archive(file: Path) -> Archive:
 def zip_paths(file: Path, members: list[str]) -> list[str]:
     """Paths of the members of a ZIP."""
     whole = str(file.resolve())  # looks at every folder above: once, not for 79,000 members
+    shared_pictures.forget(_start(ZIP, whole))
     return [_url(ZIP, whole, member) for member in members]
 
 
@@ -71,6 +76,7 @@ def hdf5_paths(pictures: HDF5Pictures, rows: int) -> list[str]:
     """Paths of the first ``rows`` pictures; from now on this process reads them through ``pictures``."""
     file = str(pictures.file.resolve())
     _hdf5[file] = pictures
+    shared_pictures.forget(_start(HDF5, file))
     return [_url(HDF5, file, str(row)) for row in range(rows)]
 
 
@@ -90,14 +96,37 @@ def is_ours(path: str) -> bool:
 
 
 def read(path: str) -> bytes:
-    """The file that a path names: a member as it is, a row of an HDF5 as a BMP.
+    """The file that a path names: a member as it is, a row of an HDF5 as a BMP; from memory, where
+    `shared_pictures` keeps it.
 
     Raises:
         DataError: it is missing or damaged, larger than any picture, or named as if to leave its folder.
         PasswordError: the password is missing or wrong.
     """
     protocol, _, place = path.partition("://")
-    return _CONTENTS[protocol](*_parts(place))
+    shared = shared_pictures.of(path.partition(INSIDE)[0])
+    content = None if shared is None else shared.get(path)
+    if content is None:
+        content = _CONTENTS[protocol](*_parts(place))
+        if shared is not None:
+            shared.put(path, content)
+    return content
+
+
+def size_of(path: str) -> int:
+    """Bytes of what `read` gives, without reading it.
+
+    Raises:
+        DataError: the file is missing, or has no such member.
+    """
+    protocol, _, place = path.partition("://")
+    file, inside = _parts(place)
+    if protocol == ZIP:
+        return _archive(file).size(inside)
+    if protocol == HDF5:
+        height, width = _pictures(file).shape
+        return BMP_HEADER + height * (-(-3 * width // 4) * 4)  # lines are filled up to four bytes
+    return int(inside.split("/", 2)[1])
 
 
 def no_picture(path: str, error: Exception) -> DataError:
@@ -122,7 +151,7 @@ def undecodable() -> tuple[type[Exception], ...]:
 
 def _member_of_zip(file: str, member: str) -> bytes:
     _refuse_outside(file, member)
-    archive = _archives.get(file) or open_archive(Path(file))
+    archive = _archive(file)
     _refuse_bomb(file, member, archive.size(member))
     return archive.read(member)
 
@@ -264,15 +293,18 @@ def _reduce(dataset: datasets.Dataset) -> tuple[Any, ...]:
     if not _holds_our_paths(dataset):
         return make, arguments, *state
     opened = {file: (pictures.address, pictures.memory_limit) for file, pictures in _hdf5.items()}
-    return _revive, ({**_elsewhere, **opened}, *arguments), *state
+    return _revive, ({**_elsewhere, **opened}, shared_pictures.addresses(), *arguments), *state
 
 
 def _revive(
-    elsewhere: dict[str, tuple[str | None, int | None]], kind: type[datasets.Dataset]
+    elsewhere: dict[str, tuple[str | None, int | None]],
+    shared: dict[str, list[str]],
+    kind: type[datasets.Dataset],
 ) -> datasets.Dataset:
     """What unpickling calls first: importing this module and registering is its purpose."""
     register()
     _elsewhere.update(elsewhere)
+    shared_pictures.join(shared)
     return kind.__new__(kind)
 
 
@@ -288,14 +320,22 @@ def _holds_our_paths(dataset: datasets.Dataset) -> bool:
 
 def _url(protocol: str, file: str, inside: str, slashes: str = "/") -> str:
     tidy = posixpath.normpath(inside) == inside  # else slashes are encoded too: nobody may tidy the name
-    place = quote(file.removeprefix("/"), safe=slashes)
-    return f"{protocol}://{place}!/{quote(inside, safe='/' if tidy else '')}"
+    return _start(protocol, file, slashes) + INSIDE + quote(inside, safe="/" if tidy else "")
+
+
+def _start(protocol: str, file: str, slashes: str = "/") -> str:
+    """What the paths of all pictures of a file begin with."""
+    return f"{protocol}://{quote(file.removeprefix('/'), safe=slashes)}"
 
 
 def _parts(place: str) -> tuple[str, str]:
     """File and name inside it."""
-    file, _, inside = place.partition("!/")
+    file, _, inside = place.partition(INSIDE)
     return "/" + unquote(file), unquote(inside)
+
+
+def _archive(file: str) -> Archive:
+    return _archives.get(file) or open_archive(Path(file))
 
 
 def _pictures(file: str) -> HDF5Pictures:
@@ -307,4 +347,4 @@ def _pictures(file: str) -> HDF5Pictures:
 def file_of(path: str) -> str:
     """The file that a picture lies in: the archive of a path of ours, else the path itself."""
     protocol, _, place = path.partition("://")
-    return "/" + unquote(place.partition("!/")[0]) if protocol.startswith("fsynth-") else path
+    return "/" + unquote(place.partition(INSIDE)[0]) if protocol.startswith("fsynth-") else path

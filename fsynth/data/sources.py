@@ -21,6 +21,7 @@ from fsynth.data import (
     kinds,
     layout,
     passwords,
+    picture_memory,
     splits,
     streams,
 )
@@ -56,6 +57,7 @@ class Source:
         what: the kind of source, and what its pictures come from.
         cleaned: a line for each reason to leave rows out that was asked for.
         dropped: the rows that were left out.
+        kept: what of the pictures is kept in memory, where that was asked for.
     """
 
     train: datasets.Dataset
@@ -71,6 +73,7 @@ class Source:
     what: str = ""
     cleaned: tuple[str, ...] = ()
     dropped: tuple[cleaning.Dropped, ...] = ()
+    kept: str = ""
 
     @property
     def held_out(self) -> tuple[str, datasets.Dataset]:
@@ -79,7 +82,7 @@ class Source:
 
     def announce(self) -> None:
         """Say what was opened, what was left out and how the rest is divided."""
-        for line in (self.describe, *self.cleaned, self.rows):
+        for line in (self.describe, *self.cleaned, self.rows, self.kept):
             if line:
                 console.say(line)
 
@@ -164,6 +167,7 @@ def open_source(
     drop_duplicates: bool = False,
     drop_unreadable: bool = False,
     min_side: int = 0,
+    cache_images: str = "none",
     workers: int | None = None,
     prompt: bool = True,
 ) -> Source:
@@ -184,13 +188,15 @@ def open_source(
         drop_duplicates: see `cleaning.Rules`, like the next two.
         drop_unreadable: leave out rows whose picture cannot be read.
         min_side: leave out training pictures with a shorter side, in pixels.
+        cache_images: ``memory`` keeps pictures there once they were read (`picture_memory`).
         workers: processes that read pictures to clean them; None for one a core.
         prompt: whether a password may be asked for.
 
     Raises:
         ConfigError: see `data_root`.
         DataError: files that are missing, broken or do not belong together; cleaning that leaves no rows.
-        ConfigError: a column that is not there, a division that the rows do not allow.
+        ConfigError: a column that is not there, a division that the rows do not allow, a system that cannot
+            keep pictures in memory.
         PasswordError: when a password is needed and missing or wrong.
     """
     place = locate(root, password_file, password, prompt)
@@ -205,10 +211,12 @@ def open_source(
         )
     cleaned = cleaning.find(opened.dataset, divided, rules, workers)
     divided = cleaned.splits
+    train, test = opened.part(divided.train, splits.TRAIN), opened.part(divided.test, splits.TEST)
     validation = opened.part(divided.validation, splits.VALIDATION) if len(divided.validation) else None
+    parts = [part for part in (train, validation, test) if part is not None]
     return Source(
-        train=opened.part(divided.train, splits.TRAIN),
-        test=opened.part(divided.test, splits.TEST),
+        train=train,
+        test=test,
         root=place.root,
         synthetic=place.synthetic,
         drawn=opened.drawn or export_record.holds_drawings(place.root),
@@ -220,6 +228,7 @@ def open_source(
         fingerprint=divided.fingerprint(),
         cleaned=cleaned.lines,
         dropped=cleaned.dropped,
+        kept=picture_memory.keep(parts) if cache_images == "memory" else "",
     )
 
 

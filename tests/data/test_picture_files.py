@@ -12,7 +12,7 @@ import fsspec
 import numpy as np
 import pytest
 
-from fsynth.data import fashion_synthesis, picture_files, zip_writer
+from fsynth.data import fashion_synthesis, picture_files, picture_memory, shared_pictures, zip_writer
 from fsynth.errors import DataError
 from tests.data import make_fixture as make
 
@@ -106,8 +106,11 @@ def test_the_search_for_traces_finds_them(benchmark_folder, places):
     assert "a JPEG in" in found and "decoded pixels in" in found
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_loader_workers_read_pictures_and_leave_nothing(benchmark_folder, zipped_hdf5_folder, places, method):
+@pytest.mark.parametrize("method, kept", [("fork", False), ("spawn", True)])
+def test_loader_workers_read_pictures_and_leave_nothing(
+    benchmark_folder, zipped_hdf5_folder, places, method, kept, monkeypatch
+):
+    monkeypatch.setattr(shared_pictures, "_kept", {})
     from torch.utils.data import ConcatDataset, DataLoader
 
     parts = [
@@ -115,6 +118,8 @@ def test_loader_workers_read_pictures_and_leave_nothing(benchmark_folder, zipped
         fashion_synthesis.load(benchmark_folder, "hdf5")["train"].filter(lambda row: row["row"] < 4),
         fashion_synthesis.load(zipped_hdf5_folder)["train"].map(brightness).select([2, 1, 0]),
     ]
+    if kept:
+        picture_memory.keep(parts[:2])
     for part in parts:
         part[0]  # handles are open when the workers start
     loader = DataLoader(
@@ -129,6 +134,8 @@ def test_loader_workers_read_pictures_and_leave_nothing(benchmark_folder, zipped
         difference = np.abs(np.asarray(row["image"]).astype(int) - make.picture(row["row"])).mean()
         assert difference < 4
     assert found == []
+    memories = set(shared_pictures._kept.values())  # one picture of each part was read here, two elsewhere
+    assert [memory.filled() for memory in memories] == [6] * kept
 
 
 def test_pickled_datasets_register_the_file_systems_where_they_wake_up(
