@@ -346,8 +346,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_rows(source, tmp_path,
     monkeypatch.setattr(
         sd_train.TrainingRows,
         "_picture",
-        lambda self, index: {
-            "moments": self.moments[index] * (float("nan") if self.pictures.rows[index] == 104 else 1.0)
+        lambda self, pick: {
+            "moments": self.moments[pick.index]
+            * (float("nan") if self.pictures.rows[pick.index] == 104 else 1.0)
         },
     )
     with pytest.raises(DivergedError, match=r"not finite at step \d: 104\.jpg; lower --lr") as caught:
