@@ -77,7 +77,7 @@ def read_all(shards: Sequence[str]) -> list[Shard]:
     hidden = not far or not is_main_process()
     with (
         ThreadPoolExecutor(THREADS if far else 1) as pool,
-        tqdm(total=len(shards), desc="looking into shards", unit="shard", disable=hidden) as bar,
+        tqdm(total=len(shards), desc="looking into shards", unit="shard", disable=hidden, delay=1) as bar,
     ):
         found = [pool.submit(_read, shard) for shard in shards]
         try:

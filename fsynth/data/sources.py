@@ -36,10 +36,6 @@ DRAWN = Path("drawn")
 """As ``--data``: the drawn archive, also where ``$FSYNTH_DATA`` names another."""
 PASSWORD_NAME = "password.txt"
 """Beside a drawn archive, whose password is no secret."""
-STREAM_OPTIONS = ("image_column", "text_column", "split_by", "val_fraction", "split_seed")
-"""Of `open_source`: those that a stream of rows from elsewhere knows, too."""
-IDLE_OPTIONS = ("password_file", "image_source", "memory_limit", "password", "prompt")
-"""Those that other sources than archives have no use for."""
 REAL_THING = "point --data at a FashionSynthesis folder for the real thing"
 
 
@@ -326,14 +322,9 @@ def _streams(options: dict[str, Any]) -> datasets.IterableDatasetDict | None:
     found = None if root is None else kinds.find(root)
     if found is None or not streams.is_streamed(found):
         return None
-    for name, value in options.items():
-        if value and name not in (*STREAM_OPTIONS, "root", *IDLE_OPTIONS):
-            raise ConfigError(
-                f"{name} looks at all rows together, which a stream never has; leave it out, or streaming"
-            )
-    parts, lines = streams.open_stream(
-        found, root, **{name: given.arguments[name] for name in STREAM_OPTIONS}
-    )
+    streams.refuse_options(options)
+    chosen = {name: given.arguments[name] for name in streams.OPTIONS}
+    parts, lines = streams.open_stream(found, root, **chosen)
     for line in lines:
         console.say(line)
     return datasets.IterableDatasetDict(parts)

@@ -14,12 +14,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsynth.data import addresses, hub_data, kinds, stream_splits
+from fsynth.errors import ConfigError
 
 if TYPE_CHECKING:
     import datasets
 
+OPTIONS = ("image_column", "text_column", "split_by", "val_fraction", "split_seed")
+"""Of `sources.open_source`: those of `open_stream`."""
+WHOLE = ("drop_duplicates", "drop_unreadable", "min_side")
+"""Those that look at every picture before the first row is given."""
 MOST_SHARDS = 64
 """Parts of a source in memory: as many loader workers can share it."""
+
+
+def refuse_options(options: Mapping[str, object]) -> None:
+    """Stop where an option of `sources.open_source` asks for what no stream can do.
+
+    Raises:
+        ConfigError: naming it.
+    """
+    for name in WHOLE:
+        if options.get(name):
+            raise ConfigError(
+                f"{name} looks at every picture first, and a stream passes over them once; leave it out, or "
+                "streaming"
+            )
 
 
 def is_streamed(found: kinds.Found) -> bool:

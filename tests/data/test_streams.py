@@ -9,7 +9,7 @@ import pytest
 
 import fsynth
 from fsynth import hub
-from fsynth.data import remote, sources, stream_splits
+from fsynth.data import remote, stream_splits
 from fsynth.data.stream_splits import HashedSides
 from fsynth.errors import ConfigError, DataError
 from tests.data import make_fixture, range_server
@@ -133,6 +133,23 @@ def test_a_stream_has_the_rows_of_the_map_style_data(place, kind):
             assert one == other
 
 
+@pytest.mark.parametrize("file", ["parquet", "shards"])
+def test_rows_that_the_source_counts_itself_keep_their_numbers(tmp_path, file):
+    """As our exports do."""
+    if file == "parquet":
+        make.parquet(tmp_path / "rows.parquet", text=make.TEXTS, row=[2, 0, 3, 1])
+    else:
+        members = make.samples("text")
+        for place, number in enumerate([2, 0, 3, 1]):
+            key = f"{make.NAMES[place].removesuffix('.jpg')}.json"
+            members[key] = json.dumps({**json.loads(members[key]), "row": number}).encode()
+        make.shard(tmp_path / "rows.tar", members)
+    plain, streamed = fsynth.load_dataset(tmp_path), fsynth.load_dataset(tmp_path, streaming=True)
+    numbers = {row["name"]: row["row"] for part in streamed.values() for row in part}
+    assert numbers == dict(zip(make.NAMES, [2, 0, 3, 1], strict=True))
+    assert numbers == {row["name"]: row["row"] for part in plain.values() for row in part}
+
+
 @pytest.mark.parametrize("place", ["benchmark", "parquet in splits", "shards in splits"], indirect=True)
 def test_official_splits_are_kept(place):
     plain, streamed = fsynth.load_dataset(place), fsynth.load_dataset(place, streaming=True)
@@ -252,16 +269,11 @@ def test_faults_of_streams_are_one_line(shards, tmp_path):
         list(fsynth.load_dataset(shards, streaming=True)["train"])
 
 
-def test_options_that_need_all_rows_are_refused(shards, monkeypatch):
-    """As a cleaning option would be."""
-    open_source = sources.open_source
-
-    def with_one_more(root, drop_duplicates=False, **options):
-        return open_source(root, **options)
-
-    monkeypatch.setattr(sources, "open_source", with_one_more)
-    with pytest.raises(ConfigError, match="drop_duplicates looks at all rows together, which a stream never"):
-        fsynth.load_dataset(shards, streaming=True, drop_duplicates=True)
+@pytest.mark.parametrize("option", [{"drop_duplicates": True}, {"drop_unreadable": True}, {"min_side": 8}])
+def test_options_that_look_at_every_picture_first_are_refused(shards, option):
+    (name,) = option
+    with pytest.raises(ConfigError, match=f"{name} looks at every picture first, and a stream passes over"):
+        fsynth.load_dataset(shards, streaming=True, **option)
 
 
 def test_a_hub_row_without_a_name_is_named_by_its_content(monkeypatch, tmp_path):
