@@ -1,7 +1,7 @@
 """What lies where in a WebDataset shard: found by walking through its headers once.
 
-The index of a remote shard is kept in the cache folder, under its address and version: names, places and the
-contents of the ``.txt`` and ``.json`` members, no pictures.
+The index is kept in the cache folder, under the shard's address and version: names, places and the contents
+of the ``.txt`` and ``.json`` members, no pictures.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from fsynth.errors import DataError
 TEXTS = (".txt", ".json")
 LARGEST_TEXT = 2**20
 """Bytes of a ``.txt`` or ``.json`` that is read as a sentence."""
+WORTH_KEEPING = 1000
+"""Members from which on the index of a shard on this machine is kept: fewer are found again in no time."""
 THREADS = 8
 """Remote shards that are walked through at once."""
 FORMAT = "1"
@@ -128,49 +130,57 @@ def _open(shard: str, file: RemoteFile | None) -> BinaryIO:
 
 
 def _read(shard: str) -> Shard:
-    if not addresses.is_far(shard):
-        return Shard(shard, tuple(member for member, _ in walk(shard)), None)
-    file = remote.look(shard)
-    members = _kept(file)
+    file = remote.look(shard) if addresses.is_far(shard) else None
+    version = file.mark if file else _state(Path(shard))
+    members = _kept(shard, version)
     if members is None:
         members = tuple(member for member, _ in walk(shard, file))
-        _keep(file, members)
+        if file or len(members) >= WORTH_KEEPING:
+            _keep(shard, version, members)
     return Shard(shard, members, file)
 
 
-def _place(file: RemoteFile) -> Path:
-    name = hashlib.sha256(file.address.encode()).hexdigest()[:32]
+def _state(file: Path) -> str:
+    try:
+        stat = file.stat()
+    except OSError as error:
+        raise DataError(f"cannot open the shard {file} ({error.strerror}); check the path") from None
+    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
+
+
+def _place(shard: str) -> Path:
+    name = hashlib.sha256(shard.encode()).hexdigest()[:32]
     return outputs.cache_folder() / "shards" / f"{name}.parquet"
 
 
-def _kept(file: RemoteFile) -> tuple[Member, ...] | None:
-    """The members that an earlier process found, if the file is still the same."""
+def _kept(shard: str, version: str) -> tuple[Member, ...] | None:
+    """The members that an earlier process found, if the shard is still the same."""
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(_place(file))
-    except (OSError, pa.ArrowInvalid):
+        table = parquet.read_table(_place(shard))
+    except (OSError, pa.ArrowException):
         return None
-    if (table.schema.metadata or {}).get(_KEY) != _version(file):
+    if (table.schema.metadata or {}).get(_KEY) != _stamp(version):
         return None
     columns = (table.column(name).to_pylist() for name in ("name", "offset", "size", "text"))
     return tuple(Member(*values) for values in zip(*columns, strict=True))
 
 
-def _keep(file: RemoteFile, members: Sequence[Member]) -> None:
+def _keep(shard: str, version: str, members: Sequence[Member]) -> None:
     """A cache that cannot be written is no reason to stop: the shard is walked through again next time."""
     import pyarrow as pa
     from pyarrow import parquet
 
     types = {"name": pa.string(), "offset": pa.int64(), "size": pa.int64(), "text": pa.binary()}
     columns = {name: pa.array([getattr(one, name) for one in members], kind) for name, kind in types.items()}
-    table = pa.table(columns).replace_schema_metadata({_KEY: _version(file)})
-    place = _place(file)
+    table = pa.table(columns).replace_schema_metadata({_KEY: _stamp(version)})
+    place = _place(shard)
     with contextlib.suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
         outputs.write_file(place, lambda beside: parquet.write_table(table, beside))
 
 
-def _version(file: RemoteFile) -> bytes:
-    return f"{FORMAT} {file.mark}".encode()
+def _stamp(version: str) -> bytes:
+    return f"{FORMAT} {version}".encode()

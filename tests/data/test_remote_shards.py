@@ -119,6 +119,23 @@ def test_local_patterns_and_lists_open_the_same_files(served, monkeypatch):
     assert listed.fingerprint == pattern.fingerprint
 
 
+def test_a_large_shard_on_this_machine_is_walked_once_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("FSYNTH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(shard_index, "WORTH_KEEPING", 4)
+    small, large = (make.shard(tmp_path / f"{n}.tar", make.samples(rows=range(n))) for n in (1, 3))
+    found = shard_index.read_all([str(small), str(large)])
+    assert len([*(tmp_path / "cache" / "shards").iterdir()]) == 1
+    walk, walked = shard_index.walk, []
+    monkeypatch.setattr(
+        shard_index, "walk", lambda shard, *more: (walked.append(shard), walk(shard, *more))[1]
+    )
+    assert shard_index.read_all([str(small), str(large)]) == found and walked == [str(small)]
+    make.shard(large, make.samples(rows=range(2)))
+    assert len(shard_index.read_all([str(large)])[0].members) == 4
+    with pytest.raises(DataError, match=r"cannot open the shard .*/9.tar \(No such file or directory\)"):
+        shard_index.read_all([str(tmp_path / "9.tar")])
+
+
 def test_many_members_are_walked_in_a_few_requests_and_kept_whole(served):
     count = 300
     members = {
