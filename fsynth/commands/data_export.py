@@ -162,9 +162,18 @@ def _rows_job(config: DataExportConfig) -> _Job:
         what=f"{counted(sum(rows.values()), 'picture')} ({numbers}) as {config.format}",
         size=size,
         room=size + ROOM * sum(rows.values()),
-        use=f"use it with --data {config.output}",
+        use=_use(config),
         write=lambda export: _write_rows(export, parts, config),
     )
+
+
+def _use(config: DataExportConfig) -> str:
+    use = f"use it with --data {config.output}"
+    if config.format == "imagefolder":  # such as diffusers' scripts with --train_data_dir
+        use += (
+            f"; tools that train on every picture below a folder must be given {config.output / splits.TRAIN}"
+        )
+    return use
 
 
 def _parts(source: Source, wanted: tuple[str, ...]) -> dict[str, datasets.Dataset]:

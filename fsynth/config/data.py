@@ -80,10 +80,10 @@ class DataExportConfig(DataSettings):
         500, "most megabytes of pictures in a WebDataset or Parquet file", "Output", least=1
     )
     yes: bool = setting(False, "write decrypted pictures without asking", "Output")
-    workers: int | None = setting(
-        None,
-        "processes that read pictures; does not change what is written; 0 reads in this one "
-        "(default: one per core)",
+    workers: int = setting(
+        0,
+        "processes that read pictures; does not change what is written; 0 reads in this one, which is fast "
+        "but for an HDF5 and for files elsewhere",
         "Hardware",
         least=0,
     )

@@ -165,8 +165,8 @@ def begun(output: Path, plan: Mapping[str, Any]) -> Iterator[Export]:
     export = Export(output)
     outputs.make_folder(export.folder)
     with _alone(export):
-        outputs.write_json(export.folder / PLAN, plan)
         try:
+            outputs.write_json(export.folder / PLAN, plan)
             yield export
         except BaseException as error:
             if any(export.folder.glob("*-*.json")):

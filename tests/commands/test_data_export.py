@@ -73,6 +73,17 @@ def test_an_export_opens_in_datasets(benchmark_folder, tmp_path, small_parts, fo
         assert {name: features[name].names for name in LABELS} == {k: list(v) for k, v in LABELS.items()}
 
 
+def test_scripts_that_train_on_every_picture_below_a_folder_get_the_training_rows(benchmark_folder, tmp_path):
+    """As diffusers' train_text_to_image.py opens --train_data_dir: it takes the first columns it is told."""
+    import datasets
+
+    exports.benchmark(benchmark_folder, tmp_path / "out")
+    files = {"train": str(tmp_path / "out" / "train" / "**")}
+    (rows,) = datasets.load_dataset("imagefolder", data_files=files).values()
+    assert len(rows) == 18 and rows.column_names[:2] == ["image", "text"]
+    assert not any(row % make_fixture.TEST_EVERY == 0 for row in rows["row"])
+
+
 def test_parquet_has_small_row_groups_and_does_not_pack_pictures_again(
     benchmark_folder, tmp_path, monkeypatch
 ):
