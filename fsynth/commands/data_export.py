@@ -16,6 +16,7 @@ from fsynth.config import DataExportConfig
 from fsynth.console import counted, say
 from fsynth.data import (
     addresses,
+    cleaning,
     export_folder,
     export_rows,
     fashion_synthesis,
@@ -162,17 +163,16 @@ def _rows_job(config: DataExportConfig) -> _Job:
         what=f"{counted(sum(rows.values()), 'picture')} ({numbers}) as {config.format}",
         size=size,
         room=size + ROOM * sum(rows.values()),
-        use=_use(config),
-        write=lambda export: _write_rows(export, parts, config),
+        use=_use(config, parts),
+        write=lambda export: _write_rows(export, source, parts, config),
     )
 
 
-def _use(config: DataExportConfig) -> str:
+def _use(config: DataExportConfig, parts: Mapping[str, datasets.Dataset]) -> str:
     use = f"use it with --data {config.output}"
-    if config.format == "imagefolder":  # such as diffusers' scripts with --train_data_dir
-        use += (
-            f"; tools that train on every picture below a folder must be given {config.output / splits.TRAIN}"
-        )
+    if config.format == "imagefolder" and splits.TRAIN in parts and len(parts) > 1:
+        train = config.output / splits.TRAIN  # such as diffusers' scripts with --train_data_dir
+        use += f"; tools that train on every picture below a folder must be given {train}"
     return use
 
 
@@ -214,7 +214,7 @@ def _digest(parts: Iterable[datasets.Dataset]) -> str:
 
 
 def _write_rows(
-    export: Export, parts: Mapping[str, datasets.Dataset], config: DataExportConfig
+    export: Export, source: Source, parts: Mapping[str, datasets.Dataset], config: DataExportConfig
 ) -> tuple[dict[Path, str], dict[str, Any]]:
     from tqdm import tqdm
 
@@ -230,7 +230,9 @@ def _write_rows(
             for _ in export.write(name, samples, kind, limit):
                 bar.update()
     size = sum(export.written(name).bytes for name in parts)
-    return export.moves(parts, kind), {"bytes": size}
+    source.record_dropped(export.folder)
+    dropped = {export.folder / cleaning.FILE: cleaning.FILE} if source.cleaned else {}
+    return export.moves(parts, kind) | dropped, {"bytes": size}
 
 
 def _refuse_inside(output: Path, root: Path | str) -> None:

@@ -198,6 +198,20 @@ def test_some_splits_can_be_chosen(benchmark_folder, tmp_path):
         exports.benchmark(benchmark_folder, tmp_path / "other", split=("tset",))
 
 
+@pytest.mark.parametrize("format", exports.FORMATS)
+def test_rows_that_cleaning_leaves_out_are_listed(tmp_path, format):
+    data = _folder(tmp_path / "data")
+    (data / make.NAMES[1]).write_bytes(b"no picture")
+    result = exports.export(data, tmp_path / "out", format, drop_unreadable=True)
+    assert sum(result.rows.values()) == 3
+    (dropped,) = (tmp_path / "out" / "dropped.jsonl").read_text().splitlines()
+    assert json.loads(dropped)["name"] == make.NAMES[1]
+    rows = exports.rows(sources.open_source(tmp_path / "out"))
+    assert sorted(row["name"] for row in rows) == [make.NAMES[0], *make.NAMES[2:]]
+    before = exports.rows(sources.open_source(data, drop_unreadable=True))
+    assert {row["name"]: row["side"] for row in rows} == {row["name"]: row["side"] for row in before}
+
+
 def test_drawings_are_known_as_drawings_when_they_come_back(tmp_path):
     from fsynth.data import synthetic
 
