@@ -17,6 +17,7 @@ from fsynth.console import counted, say
 from fsynth.data import (
     addresses,
     cleaning,
+    drawn_archive,
     export_folder,
     export_rows,
     fashion_synthesis,
@@ -41,13 +42,13 @@ MEGABYTE = 10**6
 NAMES = (splits.TRAIN, splits.VALIDATION, splits.TEST)
 ROOM = 4096  # bytes that a row takes beside its picture, at most: headers, sentence, rounding to blocks
 DRAWN = "the drawings are CC0"
-DEEPFASHION = "DeepFashion's agreement holds for the copies: non-commercial research, not to be passed on"
+DEEPFASHION = "of DeepFashion's, copies too are for non-commercial research only and not to be passed on"
 OTHER = "the terms that the pictures came with hold for the copies"
 
 
 @dataclass(frozen=True)
 class DataExportResult:
-    """``rows``: split -> rows (of hdf5: variable -> rows); ``bytes``: of the pictures, or of the HDF5."""
+    """``rows``: split -> rows (of hdf5: ``all`` -> rows); ``bytes``: of the pictures, or of the HDF5."""
 
     folder: Path
     format: str
@@ -100,7 +101,7 @@ def main(config: DataExportConfig) -> DataExportResult:
     _confirm(config.yes)
     with export_folder.begun(output, job.plan) as export:
         moves, counts = job.write(export)
-        record = {**job.plan, **counts, **job.facts}
+        record = {**job.plan, **counts, **job.facts, "made_by": f"fsynth {fsynth.__version__}"}
         export.finish(moves, record)
     count = counted(sum(record["rows"].values()), "picture")
     say(f"{count}, {_megabytes(record['bytes'])}; {job.use}")
@@ -119,6 +120,7 @@ def _refuse_settings(config: DataExportConfig) -> None:
         raise ConfigError(f"--split {unknown[0]}: expected one of {', '.join(NAMES)}")
     if config.split and config.format == "hdf5":
         raise ConfigError("--format hdf5 unpacks a file that holds all rows; leave --split out")
+    export_folder.refuse_files(config.output)
 
 
 def _state(job: _Job, output: Path) -> None:
@@ -158,7 +160,6 @@ def _rows_job(config: DataExportConfig) -> _Job:
             "division": source.rows,
             "drawn": source.drawn,
             "terms": _terms(source.drawn, source.what),
-            "made_by": f"fsynth {fsynth.__version__}",
         },
         what=f"{counted(sum(rows.values()), 'picture')} ({numbers}) as {config.format}",
         size=size,
@@ -261,7 +262,7 @@ def _hdf5_job(config: DataExportConfig) -> _Job:
         return {file: layout.HDF5}, {"rows": {"all": hdf5_pictures.HDF5Pictures(file).rows}, "bytes": size}
 
     plan = {"format": "hdf5", "source": str(zipped.path.resolve()), "member": member, "bytes": size}
-    facts = {"terms": DEEPFASHION, "made_by": f"fsynth {fsynth.__version__}"}
+    facts = {"terms": _terms(drawn_archive.holds_drawings(where), "FashionSynthesis")}
     use = f"with {config.output} anywhere under {place.root}, it is read instead of {layout.HDF5_ZIP}"
     return _Job(plan, facts, f"{layout.HDF5} out of {zipped.path}", size, size, use, write)
 

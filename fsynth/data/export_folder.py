@@ -26,11 +26,21 @@ PLAN = "plan.json"
 LOCK = "lock"
 
 
+def refuse_files(output: Path) -> None:
+    """Stop at a folder that holds files and is no export, whole or begun.
+
+    Raises:
+        OutputError: naming it.
+    """
+    if read(output) is None and not (output / UNFINISHED).is_dir():
+        outputs.choose_folder(output, "data-export")
+
+
 def look(output: Path, plan: Mapping[str, Any]) -> dict[str, Any] | None:
     """The record of the export when the folder holds it whole, None when it is to be begun or gone on with.
 
     Raises:
-        OutputError: the folder holds something else: files, or an export of another plan.
+        OutputError: the folder holds an export of another plan.
     """
     unfinished = output / UNFINISHED
     if (record := read(output)) is not None:
@@ -39,8 +49,6 @@ def look(output: Path, plan: Mapping[str, Any]) -> dict[str, Any] | None:
     if (unfinished / PLAN).is_file():
         begun = json.loads((unfinished / PLAN).read_text(encoding="utf-8"))
         _refuse_other(begun, plan, f"{output} holds an unfinished export", f"remove {output}")
-    elif not unfinished.is_dir():
-        outputs.choose_folder(output, "data-export")
     return None
 
 

@@ -245,7 +245,7 @@ def test_nothing_is_written_without_agreement(benchmark_folder, tmp_path, capsys
         f"data-export writes 24 pictures (18 train, 6 test) as imagefolder, about {size:.1f} MB, to "
         f"{tmp_path / 'out'}"
     )
-    assert said[3].startswith("nothing is encrypted there") and "DeepFashion's agreement" in said[3]
+    assert said[3].startswith("nothing is encrypted there") and "of DeepFashion's, copies too" in said[3]
     assert said[4] == "fsynth: nothing is written before somebody agrees; add --yes"
     assert not (tmp_path / "out").exists()
 
