@@ -188,7 +188,7 @@ def _archive(config: DoctorConfig) -> Finding:
         source = sources.open_source(**config.source())
     except FsynthError as error:
         return Finding("data", "fail", str(error), "see `fsynth doctor --help` for the data options")
-    return Finding("data", "ok", source.describe)
+    return Finding("data", "ok", "\n".join((source.describe, *source.cleaned)))
 
 
 def _print(findings: tuple[Finding, ...], launch: str) -> None:

@@ -154,7 +154,7 @@ def _lines(dropped: Sequence[Dropped], facts: Facts, divided: Splits, rules: Rul
         of[one.reason].append(one)
     if rules.unreadable:
         found = of[UNREADABLE]
-        first = f"; first {found[0].name}: {found[0].detail}" if found else ""
+        first = f"; first {_broken(found[0])}" if found else ""
         yield f"dropped: {_counted(found)} that cannot be read{first}"
     if rules.min_side:
         stay = len(set(_small(facts, rules.min_side)) & set(divided.test.tolist()))
@@ -165,6 +165,10 @@ def _lines(dropped: Sequence[Dropped], facts: Facts, divided: Splits, rules: Rul
         twins = sum(one.kept_split == TEST for one in found)
         leaks = f"; {twins:,} of them show the same as a test picture" if twins else ""
         yield f"dropped: {_counted(found)} that repeat another one{leaks}"
+
+
+def _broken(one: Dropped) -> str:
+    return one.detail if one.detail.startswith(one.name) else f"{one.name}: {one.detail}"
 
 
 def _counted(found: Sequence[Dropped]) -> str:

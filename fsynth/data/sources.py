@@ -87,7 +87,8 @@ class Source:
         may call it, the first one writes."""
         if self.cleaned and console.is_main_process():
             cleaning.write(folder, self.dropped)
-            console.say(f"dropped rows: listed in {cleaning.FILE} of the output folder")
+            if self.dropped:
+                console.say(f"dropped rows: listed in {cleaning.FILE} of the output folder")
 
     def strata(self, column: str | None) -> list[Any] | None:
         """The label of each training row; None for no column."""
@@ -276,7 +277,8 @@ def load_dataset(
         password: of the archive. This process' environment remembers it, where loader workers find it.
         password_file: its first line is the password; else ``$FSYNTH_ZIP_PASSWORD``, else a hidden prompt.
         streaming: read rows as they come, without a local copy (see `streams`).
-        options: further arguments of `open_source`: ``image_source``, ``image_column``, ``split_by`` ...
+        options: further arguments of `open_source`: ``image_source``, ``split_by``, ``drop_duplicates`` ...
+            (what was left out is printed; `open_source` itself returns the list, too: ``dropped``).
 
     Returns:
         train, test and, where there is one, validation; or the split asked for. Columns: see
