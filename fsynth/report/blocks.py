@@ -116,11 +116,13 @@ class Card:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Cards in a grid; ``training`` ones are small and come from the data."""
+    """Cards in a grid; ``training`` ones are small and come from the data. ``small`` pictures are not
+    enlarged."""
 
     kind: ClassVar[str] = "gallery"
     cards: tuple[Card, ...]
     training: bool = False
+    small: bool = False
     lead: str = ""
 
 
@@ -167,16 +169,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Numbers on coloured ground; ``rows``: name, total, cells. ``low`` and ``high`` are what the ends of the
-    scale of colours mean."""
+    """Numbers on coloured ground; ``rows``: name, total, cells. ``high`` is what the deep end of the scale of
+    colours means; the other is 0."""
 
     kind: ClassVar[str] = "heat_map"
     title: str
     columns: tuple[Heading, ...]
     rows: tuple[tuple[str, str, tuple[Cell, ...]], ...]
     high: str
-    low: str = "0"
-    lead: str = ""
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def repeated(folder: Path, options: Options) -> Section | None:
         Table("", ("pictures that are", "groups", "pictures", "in train and test"), {"": lines})
     ]
     cards = tuple(_group_card(folder, group) for group in _duplicates_shown(record, options))
-    blocks += [Gallery(cards)] if cards else []
+    blocks += [Gallery(cards, small=True)] if cards else []
     if not cards and not options.thumbnails:
         blocks.append(Words("Pictures are left out (--no-pictures)."))
     lead = "Those that stand on both sides of the division come first: scores would count them as new."

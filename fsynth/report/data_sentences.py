@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from fsynth.report.data_overview import record_of
 
 MOST_COLUMNS = 80
 FRAMES, SENTENCES, WORDS = 12, 12, 20
+LONG = 180
+"""Letters of a sentence that are shown."""
 
 
 def sentences(folder: Path, options: Options) -> Section | None:
@@ -104,14 +107,11 @@ def _in_tokens(found: Mapping[str, Any]) -> Histogram:
 
 
 def _range(counts: Mapping[str, int]) -> str:
-    numbers = sorted(map(int, counts))
-    middle, passed, half = numbers[0], 0, sum(counts.values()) / 2
-    for number in numbers:
-        passed += counts[str(number)] if str(number) in counts else counts[number]
-        if passed >= half:
-            middle = number
-            break
-    return f"{numbers[0]} to {numbers[-1]}, median {middle}"
+    numbers = sorted((int(number), rows) for number, rows in counts.items())
+    passed = itertools.accumulate(rows for _, rows in numbers)
+    half = sum(counts.values()) / 2
+    median = next(number for (number, _), so_far in zip(numbers, passed, strict=True) if so_far >= half)
+    return f"{numbers[0][0]} to {numbers[-1][0]}, median {median}"
 
 
 def _frames(found: Mapping[str, Any], rows: int) -> list[Block]:
@@ -134,6 +134,12 @@ def _repeated(found: Mapping[str, Any], told: Mapping[str, int]) -> Block:
     return Ranking("Most repeated:", _phrases(shown, rows), lead=shares)
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= LONG else text[:LONG].rpartition(" ")[0] + " …"
+
+
 def _phrases(counts: Sequence[tuple[str, int]], rows: int) -> tuple[Phrase, ...]:
     longest = counts[0][1]
-    return tuple(Phrase(text, count / longest, f"{count:,}", percent(count / rows)) for text, count in counts)
+    return tuple(
+        Phrase(_cut(text), count / longest, f"{count:,}", percent(count / rows)) for text, count in counts
+    )
