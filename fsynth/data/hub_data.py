@@ -81,14 +81,15 @@ def stream(
         whole = whole.cast_column(image, datasets.Image(decode=False))  # decoded once, where it is used
     about = {"side": side, "image": image, "text": text, "origin": origin}
     labels = {name: features.get(name) for name in LABELS if name in columns}
+    ours = fashion_synthesis.columns_of(with_pictures=True)
     rows = whole.map(
         _rows,
         batched=True,
         batch_size=BATCH,
-        remove_columns=columns,
+        remove_columns=[name for name in columns if name not in ours],  # the others are written over
         fn_kwargs={**about, "labels": labels},
     )
-    return rows.cast(fashion_synthesis.columns_of(with_pictures=True))  # map itself decodes no pictures
+    return rows.cast(ours)  # map itself decodes no pictures
 
 
 def _rows(
