@@ -18,9 +18,12 @@ from __future__ import annotations
 import hmac
 import zlib
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 ROW = 128
 AES_KEY = 32  # bytes: AES-256
@@ -74,21 +77,18 @@ def encrypt_aes(content: bytes, password: bytes, salt: bytes) -> bytes:
     return salt + keys[2 * AES_KEY :] + cipher + code
 
 
+@lru_cache(maxsize=1 << 16)
 def aes_keys(password: bytes, salt: bytes, size: int) -> bytes:
     """Key of the cipher and key of the authentication, ``size`` bytes each, and two that verify the password.
 
-    Nearly all the time that an AES member takes goes into this; `cryptography` needs half as long as hashlib.
+    Two thirds of the time that an AES member takes go into this, though `cryptography` needs half as long as
+    hashlib; so they are remembered (some 20 MB at most) for when the member is read again.
     """
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
-
     return PBKDF2HMAC(hashes.SHA1(), 2 * size + 2, salt, 1000).derive(password)
 
 
 def aes_counter(key: bytes, content: bytes) -> bytes:
     """AES in counter mode as WinZip counts, from 1 and little-endian; it encrypts and decrypts."""
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
     blocks = -(-len(content) // 16)
     counter = np.zeros((blocks, 2), "<u8")
     counter[:, 0] = np.arange(1, blocks + 1)
