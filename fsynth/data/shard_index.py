@@ -19,9 +19,9 @@ from typing import BinaryIO, cast
 
 from fsynth import outputs
 from fsynth.console import is_main_process
-from fsynth.data import addresses, remote
+from fsynth.data import addresses, caches, remote
 from fsynth.data.remote import RemoteFile
-from fsynth.errors import DataError
+from fsynth.errors import DataError, OutputError
 
 TEXTS = (".txt", ".json")
 LARGEST_TEXT = 2**20
@@ -134,10 +134,21 @@ def _read(shard: str) -> Shard:
     version = file.mark if file else _state(Path(shard))
     members = _kept(shard, version)
     if members is None:
-        members = tuple(member for member, _ in walk(shard, file))
-        if file or len(members) >= WORTH_KEEPING:
-            _keep(shard, version, members)
+        with _alone(shard, file):
+            members = _kept(shard, version) or tuple(member for member, _ in walk(shard, file))
+            if file or len(members) >= WORTH_KEEPING:
+                _keep(shard, version, members)
     return Shard(shard, members, file)
+
+
+@contextlib.contextmanager
+def _alone(shard: str, file: RemoteFile | None) -> Iterator[None]:
+    """The processes of a launch share the walk through remote shards; without a cache each does it all."""
+    with contextlib.ExitStack() as held:
+        if file:
+            with contextlib.suppress(OutputError):
+                held.enter_context(caches.alone(_place(shard)))
+        yield
 
 
 def _state(file: Path) -> str:
