@@ -7,7 +7,7 @@ Results are plain dicts and lists, ready for JSON.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -182,6 +182,19 @@ def split_difference(counts: Counts, first: str, second: str, seed: int = 0) -> 
 def _distance(sides: NDArray[np.int64]) -> float:
     shares = sides / np.maximum(1, sides.sum(axis=1, keepdims=True))
     return float(np.abs(shares[0] - shares[1]).sum() / 2)
+
+
+def worst_first(rows: Rows, groups: Collection[Sequence[int]]) -> tuple[list[list[int]], int]:
+    """Groups of repeated pictures in the order of their harm: those with test and other rows first, in which
+    the sides take turns; and how many these are."""
+    held_out = {row for row, split in zip(rows.number, rows.split, strict=True) if split == splits.TEST}
+    found = []
+    for group in groups:
+        test, other = ([row for row in group if (row in held_out) == side] for side in (True, False))
+        turns = sorted([*enumerate(other), *enumerate(test)], key=lambda turn: turn[0])
+        found.append((not (test and other), list(group), [row for _, row in turns]))
+    found.sort(key=lambda one: one[:2])
+    return [ordered for *_, ordered in found], sum(not one_side for one_side, *_ in found)
 
 
 def examples(

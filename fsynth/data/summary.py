@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 NAME = "report.json"
 _PAIRS = 12
 _FRAMES, _SENTENCES, _WORDS = 50, 100, 200
-_DUPLICATES = 200
-"""Groups that are listed; all are counted."""
+_DUPLICATES, _OF_A_GROUP = 200, 20
+"""Groups that are listed, and rows of each; all are counted."""
 
 
 def summarize(source: Source, rows: Rows, report: Report) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def of_pictures(
         ``read`` and ``unreadable``: how many; ``sampled``: whether that is not all of them; ``sizes``: lists
         of width, height and pictures, the most frequent first; ``modes``: as stored -> pictures;
         ``duplicates``: exact and near, each with ``groups``, ``pictures``, ``across_splits`` (groups on both
-        sides of the division) and ``rows`` (the first groups); null for a sample.
+        sides of the division) and ``rows`` (of the first groups, some); null for a sample.
     """
     if scanned is None:
         return None
@@ -131,12 +131,10 @@ def readable(scanned: pa.Table) -> list[int]:
 
 
 def _duplicates(rows: Rows, groups: Collection[Sequence[int]]) -> dict[str, Any]:
-    held_out = {row for row, split in zip(rows.number, rows.split, strict=True) if split == splits.TEST}
-    across = [0 < len(held_out.intersection(group)) < len(group) for group in groups]
-    worst_first = sorted(zip(across, groups, strict=True), key=lambda pair: (not pair[0], pair[1]))
+    ordered, across = overview.worst_first(rows, groups)
     return {
         "groups": len(groups),
         "pictures": sum(map(len, groups)),
-        "across_splits": sum(across),
-        "rows": [list(group) for _, group in worst_first[:_DUPLICATES]],
+        "across_splits": across,
+        "rows": [list(group[:_OF_A_GROUP]) for group in ordered[:_DUPLICATES]],
     }

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 THUMBNAIL = 128
 """Most pixels on a side of a picture from the data."""
+MOST_THUMBNAILS = 64
+"""Pictures of the data on a page, over all its parts."""
 GENERATED = 384
 """Most pixels on a side of a generated picture, which may be shown whole."""
 
@@ -295,7 +297,7 @@ class Section:
 class Options:
     """``thumbnails``: how many pictures of the data one folder may show; 0 for none, nor their mean."""
 
-    thumbnails: int = 64
+    thumbnails: int = MOST_THUMBNAILS
 
 
 LOSSLESS = 192

@@ -9,6 +9,7 @@ from typing import Any
 from fsynth.data.scan import SMALL
 from fsynth.errors import DataError
 from fsynth.report.blocks import (
+    MOST_THUMBNAILS,
     THUMBNAIL,
     Block,
     Card,
@@ -122,7 +123,7 @@ def repeated(folder: Path, options: Options) -> Section | None:
 def _room(chosen: Mapping[str, Any], options: Options) -> int:
     """Thumbnails that the duplicates take of what the page may show."""
     wanted = sum(len(group["shown"]) for group in chosen["duplicates"])
-    return min(wanted, DUPLICATES * options.thumbnails // 64)
+    return min(wanted, DUPLICATES * options.thumbnails // MOST_THUMBNAILS)
 
 
 def _within(groups: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:

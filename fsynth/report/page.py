@@ -16,14 +16,12 @@ import fsynth
 from fsynth.errors import DataError, OutputError
 from fsynth.outputs import make_folder, write_text
 from fsynth.report import files
-from fsynth.report.blocks import Options, Section
+from fsynth.report.blocks import MOST_THUMBNAILS, Options, Section
 from fsynth.report.sections import SECTIONS
 from fsynth.report.training import unfinished
 
 NAME = "report.html"
 TEMPLATES = Path(__file__).parent
-MOST_THUMBNAILS = 64
-"""Pictures of the data on a page, over all its parts."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ They lie in the report's folder, so that its page can be made again without the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ def choose(
 
     Args:
         readable: numbers of rows whose picture can be read.
-        groups: kind of duplicates -> groups of rows, those first that are to be seen first.
+        groups: kind of duplicates -> groups of rows.
 
     Returns:
         ``examples`` (`overview.examples`), each row with its ``text``; ``duplicates``: dicts of ``kind``,
@@ -46,13 +46,22 @@ def choose(
         one["text"] = rows.text[places[one["row"]]]
     found: list[dict[str, Any]] = []
     room = DUPLICATES
-    for kind, group in ((kind, group) for kind, groups_ in groups.items() for group in groups_):
+    for kind, group in _in_turn(rows, groups):
         shown = group[:OF_A_GROUP]
         if len(shown) <= room:
             room -= len(shown)
             lines = [{"row": row, "split": rows.split[places[row]]} for row in shown]
             found.append({"kind": kind, "size": len(group), "shown": lines})
     return {"examples": examples, "duplicates": found}
+
+
+def _in_turn(
+    rows: Rows, groups: Mapping[str, Sequence[Sequence[int]]]
+) -> Iterator[tuple[str, Sequence[int]]]:
+    """The worst group of each kind, then the next of each."""
+    ordered = {kind: overview.worst_first(rows, found)[0] for kind, found in groups.items()}
+    for turn in range(max(map(len, ordered.values()), default=0)):
+        yield from ((kind, found[turn]) for kind, found in ordered.items() if turn < len(found))
 
 
 def rows_of(shown: Mapping[str, Any]) -> list[int]:

@@ -106,11 +106,11 @@ def test_it_finds_what_data_check_finds_in_one_pass(tmp_path, folder, monkeypatc
         "groups": 1,
         "pictures": 2,
         "across_splits": 1,
-        "rows": [[0, 3]],
+        "rows": [[3, 0]],
     }
     (group,) = numbers["shown"]["duplicates"]
-    assert [one["split"] for one in group["shown"]] == ["test", "train"]
-    assert "exact: rows 1, 4" in page.words and "1 of 6 pictures cannot be read" in page.words
+    assert [one["split"] for one in group["shown"]] == ["train", "test"]
+    assert "exact: rows 4, 1" in page.words and "1 of 6 pictures cannot be read" in page.words
     assert 5 not in [one["row"] for example in numbers["shown"]["examples"] for one in example["shown"]]
 
 

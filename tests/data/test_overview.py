@@ -128,6 +128,12 @@ def test_examples_show_each_category_in_its_colours():
     assert nameless["category"] == "unknown"
 
 
+def test_repeated_pictures_on_both_sides_come_first_and_their_sides_take_turns():
+    rows = rows_of([(split, "tee", "red", set()) for split in ["train"] * 6 + ["test"] * 3])
+    ordered, across = overview.worst_first(rows, [[0, 1], [2, 3, 4, 7], [5, 8], [6]])
+    assert ordered == [[2, 7, 3, 4], [5, 8], [0, 1], [6]] and across == 2
+
+
 def test_rows_of_a_source_come_in_the_order_of_their_numbers(tmp_path):
     folder = make_sources.jsonl(tmp_path, make_sources.records())
     make_sources.pictures(folder, make_sources.NAMES)
