@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from fsynth import machine  # noqa: E402
-from fsynth.data import layout, picture_memory, sources, zip_cipher  # noqa: E402
+from fsynth.data import layout, picture_memory, places, sources, zip_cipher  # noqa: E402
 from fsynth.errors import FsynthError  # noqa: E402
 from scripts import bench_opening, bench_sources  # noqa: E402
 
@@ -136,7 +136,7 @@ def head(describe: str) -> str:
 
 def hdf5_of(options: argparse.Namespace) -> datasets.Dataset | None:
     """The pictures of the data's HDF5, where there is one."""
-    root = sources.data_root(options.data)
+    root = places.data_root(options.data)
     if root is None or not root.is_dir() or not layout.find_files(root, (layout.HDF5,)):
         return None
     return sources.open_source(options.data, options.password_file, "hdf5").train
@@ -316,7 +316,7 @@ def growth(folder: Path, members: Any, options: argparse.Namespace) -> list[Line
     for rows in [int(rows) for rows in options.growth.split(",") if int(rows)]:
         made = bench_sources.benchmark(folder / f"rows-{rows}", members, rows)
         found.append(in_a_process(made, made / "password.txt", "zip"))
-    root = sources.data_root(options.data)
+    root = places.data_root(options.data)
     if found and root is not None and layout.find_files(root, (layout.ANNOTATION,)):
         found.append(in_a_process(root, options.password_file, "zip"))
         if layout.find_files(root, (layout.HDF5,)):

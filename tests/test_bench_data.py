@@ -77,7 +77,7 @@ def test_growth_compares_the_first_batches(tmp_path, monkeypatch):
     rest = dict.fromkeys(("open", "index", "worker_pss", "worker_own", "main_pss"), 1.0)
     monkeypatch.setattr(bench_data, "in_a_process", opened)
     monkeypatch.setattr(bench_data.bench_sources, "benchmark", lambda folder, *_: folder)
-    monkeypatch.setattr(bench_data.sources, "data_root", lambda _: None)
+    monkeypatch.setattr(bench_data.places, "data_root", lambda _: None)
     options = bench_data.parse_options(["--growth", "10,1000"])
     for large, passed in ((0.2, True), (0.3, False)):
         seconds = {10: 0.1, 1000: large}

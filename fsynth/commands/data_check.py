@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from fsynth import console
 from fsynth.config import DataCheckConfig
 from fsynth.console import counted, say
-from fsynth.data import addresses, checks, fashion_synthesis, inspection, kinds, sources
+from fsynth.data import addresses, checks, fashion_synthesis, inspection, kinds, places, sources
 from fsynth.data.checks import Finding
+from fsynth.data.places import Place
 from fsynth.data.scan import Reading
-from fsynth.data.sources import Place
 from fsynth.errors import ConfigError, DataError
 
 
@@ -38,7 +38,7 @@ def main(config: DataCheckConfig) -> DataCheckResult:
             "--drop-duplicates, --drop-unreadable and --min-side leave rows out; data-check looks at all "
             "rows and says what those flags would find: leave the flags out"
         )
-    place = sources.locate(config.data, config.password_file)
+    place = places.locate(config.data, config.password_file)
     root = addresses.shown(place.root)
     say(f"data: {root}{place.note}")
     report = _inspect(place, config)

@@ -25,6 +25,7 @@ from fsynth.data import (
     kinds,
     layout,
     picture_files,
+    places,
     sources,
     splits,
 )
@@ -245,7 +246,7 @@ def _refuse_inside(output: Path, root: Path | str) -> None:
 
 
 def _hdf5_job(config: DataExportConfig) -> _Job:
-    place = sources.locate(config.data, config.password_file)
+    place = places.locate(config.data, config.password_file)
     where = kinds.find_benchmark(place.root)
     if where is None or where.hdf5_zip is None:
         raise DataError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fsynth import outputs, plots
 from fsynth.config import DataLabelsConfig
 from fsynth.console import say
-from fsynth.data import annotation, attributes, drawn_archive, layout, sources
+from fsynth.data import annotation, attributes, drawn_archive, layout, places
 from fsynth.data.labels import LABELS, UNKNOWN, UNSAID, agree
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def main(config: DataLabelsConfig) -> DataLabelsResult:
         DataError: an annotation that is missing or broken.
         OutputError: a place that cannot be written.
     """
-    place = sources.locate(config.data)
+    place = places.locate(config.data)
     where = layout.find(place.root)
     drawn = drawn_archive.holds_drawings(where)
     say(f"data: {where.annotation}{place.note}")

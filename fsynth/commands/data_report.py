@@ -9,7 +9,17 @@ from typing import Any
 from fsynth import data_plots, outputs, report
 from fsynth.config import DataReportConfig
 from fsynth.console import say
-from fsynth.data import addresses, cleaning, fashion_synthesis, inspection, kinds, overview, sources, summary
+from fsynth.data import (
+    addresses,
+    cleaning,
+    fashion_synthesis,
+    inspection,
+    kinds,
+    overview,
+    places,
+    sources,
+    summary,
+)
 from fsynth.data.mean_picture import MeanPictures
 from fsynth.data.overview import Rows
 from fsynth.data.scan import Reading
@@ -70,7 +80,7 @@ def main(config: DataReportConfig) -> DataReportResult:
 def _inspect(config: DataReportConfig, source: Source, means: MeanPictures) -> inspection.Report:
     """What `fsynth data-check` finds; the one pass over the pictures."""
     reading = Reading(QUICK if config.quick else None, config.workers, means if config.pictures else None)
-    place = sources.locate(config.data, config.password_file)
+    place = places.locate(config.data, config.password_file)
     where = kinds.find_benchmark(place.root)
     if where is None or config.split_by != "official" or config.val_fraction:
         return inspection.inspect_source(source, reading)

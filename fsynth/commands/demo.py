@@ -18,7 +18,7 @@ from fsynth import config as configs
 from fsynth import outputs, report
 from fsynth.config import DemoConfig
 from fsynth.console import say
-from fsynth.data import sources
+from fsynth.data import places
 from fsynth.keyed import seed_of
 
 TITLE = "From sentences to pictures"
@@ -129,7 +129,7 @@ def _stable_diffusion(config: DemoConfig, folder: Path, runway: Path) -> None:
 
     settings = configs.SDTrainConfig(
         data=runway,
-        password_file=runway / sources.PASSWORD_NAME,
+        password_file=runway / places.PASSWORD_NAME,
         model="tiny",
         output=folder / "sd",
         seed=config.seed,
@@ -177,12 +177,12 @@ def _sample(config: DemoConfig, folder: Path, prompts: Path) -> Any:
 @contextlib.contextmanager
 def _drawn_data_only() -> Iterator[None]:
     """Without the user's FSYNTH_DATA."""
-    kept = os.environ.pop(sources.ENVIRONMENT, None)
+    kept = os.environ.pop(places.ENVIRONMENT, None)
     try:
         yield
     finally:
         if kept is not None:
-            os.environ[sources.ENVIRONMENT] = kept
+            os.environ[places.ENVIRONMENT] = kept
 
 
 @contextlib.contextmanager

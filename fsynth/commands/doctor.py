@@ -178,10 +178,10 @@ def _password(config: DoctorConfig) -> Finding:
 
 
 def _archive(config: DoctorConfig) -> Finding:
-    from fsynth.data import sources
+    from fsynth.data import places, sources
 
     try:
-        root = sources.data_root(config.data)
+        root = places.data_root(config.data)
         if root is None:
             fix = "point --data or FSYNTH_DATA at the FashionSynthesis folder"
             return Finding("data", "note", "no --data: commands run on drawn data", fix)

@@ -20,8 +20,8 @@ from fsynth.data import (
     fashion_synthesis,
     kinds,
     layout,
-    passwords,
     picture_memory,
+    places,
     splits,
     streams,
 )
@@ -30,13 +30,6 @@ from fsynth.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import datasets
-
-ENVIRONMENT = "FSYNTH_DATA"
-DRAWN = Path("drawn")
-"""As ``--data``: the drawn archive, also where ``$FSYNTH_DATA`` names another."""
-PASSWORD_NAME = "password.txt"
-"""Beside a drawn archive, whose password is no secret."""
-REAL_THING = "point --data at a FashionSynthesis folder for the real thing"
 
 
 @dataclass(frozen=True)
@@ -111,7 +104,7 @@ class Source:
     def setting(self) -> Path | str:
         """What ``--data`` must say to open the same again, wherever and whatever ``$FSYNTH_DATA`` is then."""
         if self.synthetic:
-            return DRAWN
+            return places.DRAWN
         if isinstance(self.root, str):
             return self.root
         return self.root.resolve() if self.root.exists() else self.root  # a name on the hub
@@ -172,7 +165,7 @@ def open_source(
 
     Args:
         root: see `kinds`; None for ``$FSYNTH_DATA``, else the drawn archive, which is drawn now
-            where it is not in the cache yet; `DRAWN` for that one in any case.
+            where it is not in the cache yet; `places.DRAWN` for that one in any case.
         password_file: its first line is the password; else ``$FSYNTH_ZIP_PASSWORD``, else a hidden prompt.
         image_source: of FashionSynthesis: ``zip``, ``hdf5``, or None for the ZIP where there is one.
         memory_limit: largest HDF5 in GiB to unpack from ``G2.zip`` into memory.
@@ -190,13 +183,13 @@ def open_source(
         prompt: whether a password may be asked for.
 
     Raises:
-        ConfigError: see `data_root`.
+        ConfigError: see `places.data_root`.
         DataError: files that are missing, broken or do not belong together; cleaning that leaves no rows.
         ConfigError: a column that is not there, a division that the rows do not allow, a system that cannot
             keep pictures in memory.
         PasswordError: when a password is needed and missing or wrong.
     """
-    place = locate(root, password_file, password, prompt)
+    place = places.locate(root, password_file, password, prompt)
     benchmark = functools.partial(_benchmark, image_source, memory_limit, place.ask)
     opened = kinds.open_kind(place.root, image_column, text_column, benchmark, place.ask)
     divided = splits.split(opened.names(), opened.official, split_by, val_fraction, split_seed)
@@ -227,38 +220,6 @@ def open_source(
         dropped=cleaned.dropped,
         kept=picture_memory.keep(parts) if cache_images == "memory" else "",
     )
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where data are, and what finds the passwords of their archives.
-
-    ``root``: a path, or addresses as text (`addresses.read`);
-    ``synthetic``: nothing was given, it is the drawn archive that stands in then; ``note`` says so.
-    """
-
-    root: Path | str
-    ask: fashion_synthesis.Ask
-    synthetic: bool
-
-    @property
-    def note(self) -> str:
-        return f" (drawn; {REAL_THING})" if self.synthetic else ""
-
-
-def locate(
-    root: Path | str | None,
-    password_file: Path | None = None,
-    password: bytes | None = None,
-    prompt: bool = True,
-) -> Place:
-    """What `open_source` opens; the drawn archive is drawn now where it is not in the cache yet."""
-    given = data_root(root)
-    if given is not None:
-        ask = functools.partial(_password_of, password, password_file, prompt)
-        return Place(given, ask, synthetic=False)
-    drawn = _drawn()
-    return Place(drawn, functools.partial(_password_of, None, drawn / PASSWORD_NAME, prompt), synthetic=True)
 
 
 def load_dataset(
@@ -320,7 +281,7 @@ def _streams(options: dict[str, Any]) -> datasets.IterableDatasetDict | None:
 
     given = inspect.signature(open_source).bind(**options)
     given.apply_defaults()
-    root = data_root(given.arguments["root"])
+    root = places.data_root(given.arguments["root"])
     found = None if root is None else kinds.find(root)
     if found is None or not streams.is_streamed(found):
         return None
@@ -330,38 +291,6 @@ def _streams(options: dict[str, Any]) -> datasets.IterableDatasetDict | None:
     for line in lines:
         console.say(line)
     return datasets.IterableDatasetDict(parts)
-
-
-def data_root(given: Path | str | None) -> Path | str | None:
-    """What is given, else what ``$FSYNTH_DATA`` names: a path or addresses; None means the drawn archive.
-
-    Raises:
-        ConfigError: `DRAWN`, where there is a folder of that name; see `addresses.read`.
-    """
-    text = given or os.environ.get(ENVIRONMENT)
-    root = addresses.read(text) if text else None
-    if root != DRAWN:
-        return root
-    if DRAWN.is_dir():
-        raise ConfigError(
-            f"--data {DRAWN} names fsynth's own drawn data, but there is a folder {DRAWN} here, too; name it "
-            f"by its full path ({DRAWN.resolve()}), or rename it"
-        )
-    return None
-
-
-def _drawn() -> Path:
-    from fsynth.data import synthetic
-
-    return synthetic.cached_archive()
-
-
-def _password_of(
-    password: bytes | None, password_file: Path | None, prompt: bool, file: Path
-) -> bytes | None:
-    if password is not None:
-        return password
-    return passwords.find_password(password_file, file, prompt=prompt)
 
 
 def _benchmark(
@@ -376,7 +305,7 @@ def _benchmark(
     return Opened(found.rows, official, pictures, found.pictures is not None, found.notes, drawn)
 
 
-def _describe(opened: Opened, divided: splits.Splits, place: Place) -> str:
+def _describe(opened: Opened, divided: splits.Splits, place: places.Place) -> str:
     train, validation, test = (len(rows) for rows in (divided.train, divided.validation, divided.test))
     sizes = [
         f"{train:,} for training",
@@ -385,5 +314,5 @@ def _describe(opened: Opened, divided: splits.Splits, place: Place) -> str:
     ]
     rows = f"{train + validation + test:,} rows ({', '.join(sizes)})"
     if place.synthetic:
-        return f"data: synthetic archive, {rows} ({REAL_THING})"
+        return f"data: synthetic archive, {rows} ({places.REAL_THING})"
     return "; ".join([f"data: {addresses.shown(place.root)}, {rows}, {opened.what}", *opened.notes])

@@ -63,10 +63,10 @@ def _cards(source: Source, settings: Mapping[str, Any], most: int) -> tuple[list
 
 
 def _root(settings: Mapping[str, Any]) -> Path | str:
-    from fsynth.data import addresses, sources, synthetic
+    from fsynth.data import addresses, places, synthetic
 
     data = addresses.read(settings["data"])
-    return synthetic.cached_archive() if data == sources.DRAWN else data
+    return synthetic.cached_archive() if data == places.DRAWN else data
 
 
 def _card(row: Mapping[str, Any]) -> Card:
@@ -74,10 +74,10 @@ def _card(row: Mapping[str, Any]) -> Card:
 
 
 def _open(settings: Mapping[str, Any]) -> Source:
-    from fsynth.data import sources
+    from fsynth.data import places, sources
 
     root = _root(settings)
-    own = Path(root) / sources.PASSWORD_NAME
+    own = Path(root) / places.PASSWORD_NAME
     file = settings.get("password_file") or (own if own.is_file() else None)  # of a drawn archive
     given = {name: settings[name] for name in OPTIONS if name in settings}
     source = sources.open_source(root, file and Path(file), prompt=False, **given)

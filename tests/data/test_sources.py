@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import fsynth
-from fsynth.data import sources
+from fsynth.data import places, sources
 from fsynth.errors import ConfigError, DataError, PasswordError
 from tests.data import make_fixture as make
 
@@ -39,7 +39,7 @@ def test_the_environment_names_the_folder_and_an_argument_comes_first(
 
 
 def test_without_a_folder_the_drawn_archive_opens_with_its_own_password(benchmark_folder, monkeypatch):
-    monkeypatch.setattr(sources, "_drawn", lambda: benchmark_folder)
+    monkeypatch.setattr(places, "_drawn", lambda: benchmark_folder)
     source = sources.open_source(None, Path("no-such-file"))
     assert source.synthetic
     assert source.test[0]["image"].size == (make.WIDTH, make.HEIGHT)
@@ -65,7 +65,7 @@ def test_drawn_names_the_drawn_archive_whatever_the_environment_says(
     drawn, benchmark_folder, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sources, "_drawn", lambda: drawn)
+    monkeypatch.setattr(places, "_drawn", lambda: drawn)
     monkeypatch.setenv("FSYNTH_DATA", str(benchmark_folder))
     source = sources.open_source(Path("drawn"))
     assert source.root == drawn and source.synthetic and source.drawn and source.setting == Path("drawn")
