@@ -99,7 +99,7 @@ def run(arguments: list[str] | None = None) -> int:
     except FsynthError as error:
         if os.environ.get("FSYNTH_TRACEBACK"):
             raise
-        return _complain(_own_text(error), 1)
+        return _complain("; ".join([_own_text(error), *_notes(error)]), 1)
     except _Stopped as error:
         if console.is_main_process():  # each process of a launch is stopped; one says so
             _complain("; ".join([error.what, *_notes(error.__cause__ or error)]), error.code)

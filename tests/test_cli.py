@@ -146,6 +146,17 @@ def test_the_keyboard_and_sigterm_are_one_line_with_what_can_be_done(failing, ca
     assert capsys.readouterr().err == ""
 
 
+def test_an_error_of_ours_ends_with_what_can_be_done(failing, capsys):
+    from fsynth.errors import DataError
+
+    error = DataError("a process that read pictures has ended")
+    error.add_note("runs/a is unfinished; go on with --resume runs/a")
+    failing(error)
+    assert cli.run(["doctor"]) == 1
+    said = "a process that read pictures has ended; runs/a is unfinished; go on with --resume runs/a"
+    assert capsys.readouterr().err == f"fsynth: {said}\n"
+
+
 def test_a_full_disk_is_one_line_with_the_place(failing, capsys, monkeypatch):
     monkeypatch.delenv("FSYNTH_TRACEBACK", raising=False)
     error = OSError(errno.ENOSPC, "No space left on device", "out/a.png")

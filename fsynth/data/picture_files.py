@@ -68,26 +68,28 @@ def open_archive(file: Path) -> Archive:
 def zip_paths(file: Path, members: list[str]) -> list[str]:
     """Paths of the members of a ZIP."""
     whole = str(file.resolve())  # looks at every folder above: once, not for 79,000 members
-    shared_pictures.forget(_start(ZIP, whole))
-    return [_url(ZIP, whole, member) for member in members]
+    start = _start(ZIP, whole)
+    shared_pictures.forget(start)
+    return [_url(start, member) for member in members]
 
 
 def hdf5_paths(pictures: HDF5Pictures, rows: int) -> list[str]:
     """Paths of the first ``rows`` pictures; from now on this process reads them through ``pictures``."""
     file = str(pictures.file.resolve())
     _hdf5[file] = pictures
-    shared_pictures.forget(_start(HDF5, file))
-    return [_url(HDF5, file, str(row)) for row in range(rows)]
+    start = _start(HDF5, file)
+    shared_pictures.forget(start)
+    return [_url(start, str(row)) for row in range(rows)]
 
 
 def tar_path(file: Path, member: str, offset: int, size: int) -> str:
     """Path of a member of an uncompressed tar file, by its place in the file."""
-    return _url(TAR, str(file.resolve()), f"{offset}/{size}/{member}")
+    return _url(_start(TAR, str(file.resolve())), f"{offset}/{size}/{member}")
 
 
 def remote_tar_path(file: remote.RemoteFile, member: str, offset: int, size: int) -> str:
     """`tar_path` in a file elsewhere; reading it notices when the file has changed."""
-    return _url(REMOTE_TAR, file.address, f"{offset}/{size}/{file.mark}/{member}", slashes="")
+    return _url(_start(REMOTE_TAR, file.address, slashes=""), f"{offset}/{size}/{file.mark}/{member}")
 
 
 def is_ours(path: str) -> bool:
@@ -318,9 +320,9 @@ def _holds_our_paths(dataset: datasets.Dataset) -> bool:
     return any((first.get("path") or "").startswith("fsynth-") for first in firsts)
 
 
-def _url(protocol: str, file: str, inside: str, slashes: str = "/") -> str:
+def _url(start: str, inside: str) -> str:
     tidy = posixpath.normpath(inside) == inside  # else slashes are encoded too: nobody may tidy the name
-    return _start(protocol, file, slashes) + INSIDE + quote(inside, safe="/" if tidy else "")
+    return start + INSIDE + quote(inside, safe="/" if tidy else "")
 
 
 def _start(protocol: str, file: str, slashes: str = "/") -> str:
