@@ -111,3 +111,11 @@ def test_what_it_cannot_read_is_left_to_the_thorough_way(tmp_path):
 def test_pictures_are_read_the_quick_way(archive, monkeypatch):
     monkeypatch.setattr(Archive, "chunks", lambda *_: pytest.fail("the thorough way was taken"))
     assert {name: archive.read(name) for name in archive.names} == CONTENTS
+
+
+def test_without_the_private_cipher_of_stream_unzip_members_are_read_all_the_same(archive, monkeypatch):
+    monkeypatch.setattr(zip_unpack, "_decryptor", lambda: None)
+    for name, content in CONTENTS.items():
+        assert archive.read(name) == content
+        if archive.encryption(name) == "zipcrypto":
+            assert zip_unpack.unpack(*parts(archive, name), PASSWORD) is None
