@@ -1,4 +1,4 @@
-"""Which rows train, validate and test: what the data bring, or whole garments on one side.
+"""Which rows train, validate and test: what the data bring, else a draw by names (`sides`).
 
 Every division is a function of (names, official splits, settings), so that a run can be repeated, and has a
 fingerprint, so that a resumed run notices other rows.
@@ -7,24 +7,28 @@ fingerprint, so that a resumed run notices other rows.
 from __future__ import annotations
 
 import hashlib
-import posixpath
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fsynth.errors import ConfigError, DataError
+from fsynth.data.sides import (
+    HELD_OUT,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    HashedSides,
+    check_options,
+    garment_of,
+)
+from fsynth.errors import ConfigError, DataError, FsynthError
 from fsynth.keyed import seed_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Rows = NDArray[np.int64]
-
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
-HELD_OUT = 0.1
-"""Share of the rows held out where the data bring no test rows."""
 
 
 @dataclass(frozen=True)
@@ -89,76 +93,100 @@ def split(
     Args:
         names: path of every row's picture; its folder is the garment.
         official: train, validation, test -> rows, as the data bring them; disjoint, together all rows, or
-            empty. Without test rows the validation rows test, without these a seeded tenth of all rows.
+            empty. Without test rows the validation rows test, without these a seeded tenth of all pictures.
         by: ``official``, or ``garment``: no folder on two sides, sizes near those of ``official``.
-        val_fraction: share of the training rows set aside for validation; 0 takes what the data bring.
+        val_fraction: share of the training pictures set aside for validation; 0 takes what the data bring.
         seed: of what is drawn.
 
     Raises:
-        DataError: too few rows to hold any out.
+        DataError: too few pictures to hold any out.
         ConfigError: settings that the rows do not allow.
     """
-    train, validation, test, how = _official(len(names), official, seed)
+    check_options(by, val_fraction)
+    if not any(len(official.get(side, ())) for side in (TEST, VALIDATION)):
+        return _drawn(names, HashedSides(by, HELD_OUT, val_fraction, seed))
+    train, validation, test, how = _official(official)
+    if val_fraction and len(validation):
+        raise ConfigError(
+            f"--val-fraction {val_fraction:g}: the data bring {len(validation):,} validation rows; leave it "
+            "out"
+        )
     if val_fraction:
-        count = _to_set_aside(len(train), len(validation), val_fraction)
-        if by != "garment":
-            train, validation = _draw(train, count, seed, VALIDATION)
-        else:
-            validation = train[:count]  # its size is what counts
-        how.append(f"{val_fraction:.3g} of the training rows set aside, seed {seed}")
+        hashed = HashedSides("official", 0.0, val_fraction, seed)
+        train, validation, moved = _set_aside(names, train, hashed, VALIDATION)
+        how += [hashed.describe(), *moved]
     if by == "garment":
         train, validation, test = _by_garment(names, len(validation), len(test), seed)
         how = [f"whole garments, seed {seed}, in nearly these sizes: {how[0]}", *how[1:]]
     return Splits(train, validation, test, names, "; ".join(how))
 
 
-def _official(
-    rows: int, official: Mapping[str, Sequence[int]], seed: int
-) -> tuple[Rows, Rows, Rows, list[str]]:
+def _official(official: Mapping[str, Sequence[int]]) -> tuple[Rows, Rows, Rows, list[str]]:
     train, validation, test = (
         np.sort(np.asarray(official.get(name, ()), dtype=np.int64)) for name in (TRAIN, VALIDATION, TEST)
     )
     if len(test):
         return train, validation, test, ["the official split"]
-    if len(validation):
-        return train, test, validation, ["the official split; its validation rows test"]
-    if rows < 2:
-        raise DataError(f"{rows} row cannot be divided into training and test rows; add pictures")
-    train, test = _draw(np.arange(rows), max(1, round(HELD_OUT * rows)), seed, TEST)
-    how = f"the data bring no test rows: {HELD_OUT:.0%} of all drawn, seed {seed}"
-    return train, validation, test, [how]
+    return train, test, validation, ["the official split; its validation rows test"]
 
 
-def _to_set_aside(train: int, validation: int, fraction: float) -> int:
-    """How many training rows are to validate."""
-    if validation:
-        raise ConfigError(
-            f"--val-fraction {fraction:g}: the data bring {validation:,} validation rows; leave it out"
-        )
-    count = max(1, round(fraction * train))
-    if count >= train:
-        raise ConfigError(
-            f"--val-fraction {fraction:g} of {train:,} training rows leaves none to train on; take less"
-        )
-    return count
+def _drawn(names: Sequence[str], hashed: HashedSides) -> Splits:
+    """All rows by the hashes of their names."""
+    rows = np.arange(len(names))
+    if hashed.by == "garment":
+        _need_garments(sorted({hashed.key(name) for name in names}), 2 + bool(hashed.validation))
+    train, test, moved = _set_aside(names, rows, hashed, TEST, keep=1 + bool(hashed.validation))
+    validation = rows[:0]
+    if hashed.validation:
+        train, validation, more = _set_aside(names, train, hashed, VALIDATION)
+        moved += more
+    how = ["the data bring no test rows", hashed.describe(), *moved]
+    return Splits(train, validation, test, names, "; ".join(how))
 
 
-def _draw(rows: Rows, count: int, seed: int, purpose: str) -> tuple[Rows, Rows]:
-    """The rows without ``count`` of them, and those."""
-    order = np.random.default_rng(seed_of(seed, "split", purpose)).permutation(len(rows))
-    return np.sort(rows[order[count:]]), np.sort(rows[order[:count]])
+def _set_aside(
+    names: Sequence[str], rows: Rows, hashed: HashedSides, side: str, keep: int = 1
+) -> tuple[Rows, Rows, list[str]]:
+    """The rows that are left, those of the side, and what to say where hashes alone would leave one empty.
+
+    Args:
+        keep: so many pictures or garments are left at least.
+    """
+    keys = [hashed.key(names[row]) for row in rows.tolist()]
+    places = {key: hashed.place(side, key) for key in {*keys}}
+    if len(places) <= keep:
+        raise _too_few(len(rows), len(places), hashed, side)
+    below = sum(place < hashed.share(side) for place in places.values())
+    count = min(max(below, 1), len(places) - keep)
+    taken = {*sorted(places, key=places.__getitem__)[:count]}
+    moved = [f"{below} of {len(places)} hashes fall to {side}, {count} taken"] * (count != below)
+    chosen = np.array([key in taken for key in keys], dtype=bool)
+    return rows[~chosen], rows[chosen], moved
 
 
-def _by_garment(names: Sequence[str], validation: int, test: int, seed: int) -> tuple[Rows, Rows, Rows]:
-    """Garments in a seeded order go to a side as long as that brings it nearer to its size."""
-    folders, garment = np.unique([posixpath.dirname(name) for name in names], return_inverse=True)
-    wanted = [(2, test), (1, validation)]
-    sides = 1 + sum(size > 0 for _, size in wanted)
+def _too_few(rows: int, pictures: int, hashed: HashedSides, side: str) -> FsynthError:
+    told = f"{rows:,} row(s) of {pictures:,} picture(s)"
+    if side == TEST and not hashed.validation:
+        return DataError(f"{told} cannot be divided into training and test rows; add pictures")
+    return ConfigError(
+        f"--val-fraction {hashed.validation:g} of {told} leaves none to train on; leave it out"
+    )
+
+
+def _need_garments(folders: Sequence[str], sides: int) -> None:
     if len(folders) < sides:
         raise ConfigError(
             f"--split-by garment: the pictures lie in {len(folders)} folder(s), first '{folders[0]}', "
             f"too few for {sides} sides; use --split-by official"
         )
+
+
+def _by_garment(names: Sequence[str], validation: int, test: int, seed: int) -> tuple[Rows, Rows, Rows]:
+    """Garments in a seeded order go to a side as long as that brings it nearer to its size."""
+    folders, garment = np.unique([garment_of(name) for name in names], return_inverse=True)
+    wanted = [(2, test), (1, validation)]
+    sides = 1 + sum(size > 0 for _, size in wanted)
+    _need_garments(folders, sides)
     sizes, side = np.bincount(garment), np.zeros(len(folders), dtype=np.int64)
     order = np.random.default_rng(seed_of(seed, "split", "garment")).permutation(len(folders))
     for mark, target in wanted:

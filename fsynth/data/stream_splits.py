@@ -1,51 +1,17 @@
 """Which rows of a stream train, validate and test: `splits`, where nobody knows the rows before they come.
 
-What the data bring is kept. Else each row's side is a function of its name, or of its folder's, so that it is
-the same in any order and in any process; the shares are those of `splits`, as nearly as a hash gives them.
+What the data bring is kept. Else each row's side is the one it has in `splits`, a function of its name or of
+its folder's (`sides`). Of a few pictures, none may fall to a side, which is then empty here, while `splits`,
+which sees all names, moves one.
 """
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from fsynth.data.splits import HELD_OUT, TEST, TRAIN, VALIDATION
+from fsynth.data.sides import HELD_OUT, TEST, TRAIN, VALIDATION, HashedSides, check_options
 from fsynth.errors import ConfigError
-from fsynth.keyed import seed_of
-
-_ALL = 2.0**63
-
-
-@dataclass(frozen=True)
-class HashedSides:
-    """Sides as functions of names.
-
-    Attributes:
-        by: ``official`` for the row's name, ``garment`` for its folder's.
-        test: share of the rows that test.
-        validation: share of the others that validate.
-    """
-
-    by: str
-    test: float
-    validation: float
-    seed: int
-
-    def side(self, name: str) -> str:
-        """Where the row of this name belongs."""
-        key = posixpath.dirname(name) if self.by == "garment" else name
-        for side, share in ((TEST, self.test), (VALIDATION, self.validation)):
-            if seed_of(self.seed, "stream", side, key) < share * _ALL:
-                return side
-        return TRAIN
-
-    def describe(self) -> str:
-        """In words."""
-        whose = "its folder's name" if self.by == "garment" else "its name"
-        shares = [f"{self.test:.3g} of all test"] * bool(self.test)
-        shares += [f"{self.validation:.3g} of the training rows validate"] * bool(self.validation)
-        return f"{' and '.join(shares)}: each row's side by a hash of {whose}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -75,12 +41,20 @@ def divide(there: Collection[str], by: str, val_fraction: float, seed: int) -> t
         by, val_fraction, seed: see `splits.split`.
 
     Raises:
-        ConfigError: ``val_fraction`` where the data bring validation rows.
+        ConfigError: ``val_fraction`` where the data bring validation rows; whole garments in the sizes of
+            sides that the data bring, which only `splits` can count.
     """
-    if by == "garment" or not {TEST, VALIDATION} & {*there}:
+    check_options(by, val_fraction)
+    brought = [name for name in (TEST, VALIDATION) if name in there]
+    if not brought:
         hashed = HashedSides(by, HELD_OUT, val_fraction, seed)
         names = [TRAIN, *[VALIDATION] * bool(val_fraction), TEST]
         return [Side(name, tuple(there), hashed) for name in names], hashed.describe()
+    if by == "garment":
+        raise ConfigError(
+            f"--split-by garment keeps the size of the {brought[0]} rows that the data bring, which a stream "
+            "does not know before its end; leave it out, or streaming"
+        )
     tests = TEST if TEST in there else VALIDATION
     how = "the official split" + "; its validation rows test" * (tests == VALIDATION)
     sides = [Side(name, (name,)) for name in (TRAIN, VALIDATION) if name in there and name != tests]

@@ -60,7 +60,7 @@ def test_an_export_opens_in_datasets(benchmark_folder, tmp_path, small_parts, fo
         datasets.load_dataset(format, data_dir=str(tmp_path / "out")),
         datasets.load_dataset(str(tmp_path / "out")),
     ):
-        assert {name: len(part) for name, part in opened.items()} == {"train": 14, "validation": 4, "test": 6}
+        assert {name: len(part) for name, part in opened.items()} == {"train": 15, "validation": 3, "test": 6}
         row = opened["test"][1]
         if format == "webdataset":
             row = {"image": row["jpg"], "text": row["txt"], **row["json"]}

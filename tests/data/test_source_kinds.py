@@ -77,7 +77,7 @@ def test_an_image_folder_holds_out_a_tenth(folder):
         == f"data: {folder}, 4 rows (3 for training, 1 held out), image folder, metadata.jsonl"
     )
     assert source.rows.startswith(
-        "rows: 3 train, 0 validate, 1 test (the data bring no test rows: 10% of all"
+        "rows: 3 train, 0 validate, 1 test (the data bring no test rows; 0.1 of all"
     )
     assert source.setting == folder and source.fingerprint in source.rows
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsynth.data import splits
+from fsynth.data import splits, stream_splits
 from fsynth.errors import ConfigError, DataError
 from fsynth.order import choose_rows
 
@@ -59,12 +59,44 @@ def test_sides_of_whole_garments_have_nearly_the_official_sizes():
     assert abs(len(divided.validation) - round(0.1 * len(official["train"]))) <= 9
 
 
-def test_another_seed_draws_other_rows_of_the_same_number():
-    names = _names([100])
+def test_another_seed_draws_other_rows():
+    names = _names([1000])
     first, second = (splits.split(names, {}, seed=seed) for seed in (0, 1))
-    assert len(first.test) == len(second.test) == 10
-    assert first.test.tolist() != second.test.tolist()
-    assert "no test rows: 10% of all drawn, seed 0" in first.how
+    assert 70 < len(first.test) < 130 and 70 < len(second.test) < 130
+    assert len({*first.test.tolist()} & {*second.test.tolist()}) < 30
+    assert first.how == (
+        "the data bring no test rows; 0.1 of all test: each row's side by a hash of its name, seed 0"
+    )
+
+
+@pytest.mark.parametrize("official", [{}, {"train": range(500), "test": range(500, 600)}])
+def test_all_sentences_of_a_picture_are_on_one_side(official):
+    names = [f"img/{row % 100}.jpg" for row in range(500)] + [f"test/{row}.jpg" for row in range(100)]
+    divided = splits.split(names, official, val_fraction=0.2)
+    sides = [{names[row] for row in side} for side in _sides(divided)]
+    assert all(sides) and not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
+
+
+@pytest.mark.parametrize("by", ["official", "garment"])
+def test_a_row_keeps_its_side_when_others_come_and_has_that_of_a_stream(by):
+    names = _names([1 + number % 5 for number in range(300)])
+    divided = splits.split(names, {}, by, 0.2, 1)
+    sides, _ = stream_splits.divide({"train": ()}, by, 0.2, 1)
+    assert divided.sides() == [next(side.name for side in sides if side.has(name)) for name in names]
+    assert splits.split(names[::-2], {}, by, 0.2, 1).sides() == divided.sides()[::-2]
+    brought = {"train": range(0, len(names), 2), "test": range(1, len(names), 2)}
+    if by == "official":
+        sides, _ = stream_splits.divide(brought, by, 0.2, 1)
+        found = splits.split(names, brought, by, 0.2, 1).sides()[::2]
+        assert found == [next(side.name for side in sides if side.has(name)) for name in names[::2]]
+
+
+def test_a_few_pictures_are_divided_though_no_hash_falls_to_a_side():
+    divided = splits.split(["a.jpg", "b.jpg"], {}, seed=0)
+    assert (len(divided.train), len(divided.test)) == (1, 1)
+    assert divided.how.endswith("; 0 of 2 hashes fall to test, 1 taken")
+    divided = splits.split([*"abcdef"], {}, val_fraction=0.9)
+    assert all(_sides(divided))
 
 
 def test_what_the_data_bring_is_kept_and_validation_rows_test_where_no_test_rows_are():
@@ -79,8 +111,8 @@ def test_what_the_data_bring_is_kept_and_validation_rows_test_where_no_test_rows
 def test_validation_rows_come_out_of_the_training_rows():
     names, official = _names([40]), {"train": range(10, 40), "test": range(10)}
     divided = splits.split(names, official, val_fraction=0.2)
-    assert (len(divided.train), len(divided.validation), len(divided.test)) == (24, 6, 10)
-    assert divided.describe().startswith("rows: 24 train, 6 validate, 10 test (")
+    assert (len(divided.train), len(divided.validation), len(divided.test)) == (25, 5, 10)
+    assert divided.describe().startswith("rows: 25 train, 5 validate, 10 test (")
     assert divided.describe().endswith(f"; fingerprint {divided.fingerprint()}")
 
 
@@ -99,7 +131,27 @@ def test_the_fingerprint_changes_with_rows_sides_and_names():
 @pytest.mark.parametrize(
     ("rows", "official", "options", "kind", "message"),
     [
-        ([1], {}, {}, DataError, "1 row cannot be divided into training and test rows; add pictures"),
+        (
+            [1],
+            {},
+            {},
+            DataError,
+            "1 row(s) of 1 picture(s) cannot be divided into training and test rows; add pictures",
+        ),
+        (
+            [4],
+            {},
+            {"by": "g"},
+            ConfigError,
+            "--split-by 'g' is no way to divide rows; take official or garment",
+        ),
+        (
+            [4],
+            {},
+            {"val_fraction": 2.0},
+            ConfigError,
+            "--val-fraction 2.0 is no share of the training rows; take 0 or more, less than 1",
+        ),
         (
             [10],
             {},
@@ -120,7 +172,7 @@ def test_the_fingerprint_changes_with_rows_sides_and_names():
             {"train": [0], "test": [1, 2]},
             {"val_fraction": 0.5},
             ConfigError,
-            "--val-fraction 0.5 of 1 training rows leaves none to train on; take less",
+            "--val-fraction 0.5 of 1 row(s) of 1 picture(s) leaves none to train on; leave it out",
         ),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 import fsynth
 from fsynth import hub
 from fsynth.data import remote, stream_splits
-from fsynth.data.stream_splits import HashedSides
+from fsynth.data.sides import HashedSides
 from fsynth.errors import ConfigError, DataError
 from tests.data import make_fixture, range_server
 from tests.data import make_sources as make
@@ -122,6 +122,8 @@ def test_a_stream_has_the_rows_of_the_map_style_data(place, kind):
     for name, part in streamed.items():
         assert part.features == plain[name].features
         assert list(part.features) == plain[name].column_names
+    for name, part in plain.items():
+        assert sorted(row["name"] for row in streamed[name]) == sorted(part["name"][:])
     expected, got = _by_name(plain), _by_name(streamed)
     assert set(got) == set(expected)
     for name, rows in expected.items():
@@ -245,8 +247,10 @@ def test_validation_rows_that_the_data_bring_are_not_mixed():
         ("test", ("test",), True),
     ]
     assert how.startswith("the official split; 0.5 of the training rows validate")
-    sides, _ = stream_splits.divide(there, "garment", 0.0, 0)
-    assert {side.parts for side in sides} == {there}
+    with pytest.raises(
+        ConfigError, match="garment keeps the size of the test rows that the data bring, which"
+    ):
+        stream_splits.divide(there, "garment", 0.0, 0)
 
 
 # ---------------------------------------------------------------------------- what is wrong
