@@ -60,7 +60,8 @@ def test_sd_train_watches_whole_garments_that_it_does_not_train_on(folder, monke
     assert sum("tee" in text for text in trained.texts) == 1
     said = capsys.readouterr().err
     assert "validation loss: on 4 of the 4 validation rows" in said
-    assert "rows: 12 train, 4 validate, 4 test (whole garments" in said
+    assert "rows: 12 train, 4 validate, 4 test (the data bring no test rows; " in said
+    assert "by a hash of its folder's name" in said
     recipe = yaml.safe_load((result.folder / "run.yaml").read_text())
     assert recipe["fingerprint"] in said and recipe["val_fraction"] == 0.25
     _resume_on_other_rows(config, recipe, folder, result.folder)
@@ -95,7 +96,7 @@ def test_clip_finetune_keeps_the_validation_rows_out(folder, monkeypatch, tmp_pa
         output=tmp_path / "run",
     )
     result = clip_finetune.main(config)
-    assert (result.pairs, result.n_samples, len(seen[0])) == (9, 2, 9)
+    assert (result.pairs, result.n_samples, len(seen[0])) == (9, 3, 9)
     assert yaml.safe_load((result.folder / "run.yaml").read_text())["fingerprint"]
 
 
