@@ -179,7 +179,7 @@ class LossComparison:
         verdicts = {
             "better": "the fine-tuned model is better on held-out rows",
             "worse": "the fine-tuned model is WORSE on held-out rows than before",
-            "unclear": f"no difference that {self.rows:,} held-out rows can show",
+            "unclear": f"no difference that {self.rows:,} held-out rows can show{self._too_few()}",
         }
         change, low, high = (
             f"{100 * share / self.before:+.2f}" for share in (self.after - self.before, self.low, self.high)
@@ -189,6 +189,9 @@ class LossComparison:
             f"{change} % ({self.confidence:.0%} interval {low} to {high} %, from {self.rows:,} rows, same "
             "noise and timesteps)"
         )
+
+    def _too_few(self) -> str:
+        return f" (a verdict takes {LEAST_CHANGED} rows at least)" if self.rows < LEAST_CHANGED else ""
 
 
 def compare_losses(before: Sequence[float], after: Sequence[float]) -> LossComparison:

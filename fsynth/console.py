@@ -29,6 +29,11 @@ def counted(number: int, thing: str, none: str = "no") -> str:
     return f"{amount} {thing}" if number == 1 else f"{amount} {thing}s"
 
 
+def shortened(text: str, most: int = 100) -> str:
+    """A sentence for a message: its beginning, where it is long."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def close_bars() -> None:
     """End the lines of progress bars that an error left open, so that the next line is one of its own."""
     if "tqdm" in sys.modules:

@@ -26,7 +26,7 @@ def parameters(kind: type, recipe_help: str) -> list[inspect.Parameter]:
     flagged = [field for field in fields if not dataclasses.is_dataclass(hints[field.name])]
     flagged = [field for field in flagged if field.metadata["setting"].flag]
     flagged.sort(key=lambda field: GROUPS.index(field.metadata["setting"].group))
-    return [_parameter(field, hints[field.name]) for field in flagged] + _common(recipe_help)
+    return [_parameter(field, hints[field.name]) for field in flagged] + _common(recipe_help, _groups(kind))
 
 
 def values(kind: type, given: dict[str, Any]) -> dict[str, Any]:
@@ -89,14 +89,22 @@ def _default_text(field: dataclasses.Field) -> str:
     return f" (default: {', '.join(default) if isinstance(default, tuple) else default})"
 
 
-def _common(recipe_help: str) -> list[inspect.Parameter]:
+def _groups(kind: type) -> str:
+    """The groups that only a recipe and --set know, with their keys."""
+    nested = {name: hint for name, hint in settings.hints(kind).items() if dataclasses.is_dataclass(hint)}
+    keys = {name: [field.name for field in dataclasses.fields(hint)] for name, hint in nested.items()}
+    named = [f"{name} ({', '.join(some)})" for name, some in keys.items()]
+    return f", GROUP one of {', '.join(named)}" if named else ""
+
+
+def _common(recipe_help: str, groups: str) -> list[inspect.Parameter]:
     as_json = typer.Option(
         "--json", help="print the result as JSON on standard output", rich_help_panel="Output", metavar=""
     )
     recipe = typer.Option("--recipe", help=recipe_help, rich_help_panel="Recipe", metavar="FILE")
     sets = typer.Option(
         "--set",
-        help="one setting over the recipe, also GROUP.KEY=VALUE; may be repeated",
+        help=f"one setting over the recipe, also GROUP.KEY=VALUE{groups}; may be repeated",
         rich_help_panel="Recipe",
         metavar="KEY=VALUE",
     )

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fsynth import outputs, samples, sampling, sd_model
-from fsynth.console import say
+from fsynth.console import say, shortened
 from fsynth.errors import DivergedError, ModelError
 from fsynth.keyed import seed_of
 from fsynth.sd_rows import Pictures, held_out_batch
@@ -75,8 +75,8 @@ def say_cut_captions(pictures: Pictures, tokenizer: CLIPTokenizer) -> None:
     cut = [caption for caption, length in zip(captions, lengths, strict=True) if length > most]
     if cut:
         say(
-            f"note: {len(cut)} of {len(captions)} captions are longer than the {most} tokens that the model "
-            f"reads and lose their end, first '{cut[0]}'"
+            f"note: {len(cut)} of {len(captions)} different captions are longer than the {most} tokens that "
+            f"the model reads and lose their end, first {shortened(cut[0])!r}"
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 import types
 import typing
@@ -41,6 +42,32 @@ def setting(default: Any, help: str, group: str = "Options", **more: Any) -> Any
     if dataclasses.is_dataclass(default) or isinstance(default, list):
         return dataclasses.field(default_factory=lambda: default, metadata=info)
     return dataclasses.field(default=default, metadata=info)
+
+
+class Checked:
+    """Base of every config: what Python gives is converted and checked as what a recipe gives is."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        for field in _fields(type(self)):
+            value, wanted = getattr(self, field.name), hints(type(self))[field.name]
+            try:
+                converted = _checked_group(value, wanted) or convert(value, wanted, field.metadata["setting"])
+            except ValueError as error:
+                problems.append(f"{type(self).__name__}: {field.name}: {error}")
+                continue
+            object.__setattr__(self, field.name, converted)  # the classes are frozen
+        if problems:
+            raise ConfigError("; ".join(problems))
+
+
+def _checked_group(value: Any, wanted: Any) -> Any:
+    """A group, which has checked itself; None for what is no group."""
+    if not dataclasses.is_dataclass(wanted):
+        return None
+    if not isinstance(value, typing.cast(type, wanted)):
+        raise ValueError(f"expected {wanted.__name__}(...), got {value!r}")
+    return value
 
 
 def load(
@@ -114,6 +141,7 @@ def _fields(kind: type) -> tuple[dataclasses.Field, ...]:
     return dataclasses.fields(kind)
 
 
+@functools.cache
 def hints(kind: type) -> dict[str, Any]:
     """Field name -> resolved type."""
     return typing.get_type_hints(kind)
@@ -195,7 +223,8 @@ def convert(value: Any, wanted: Any, info: Setting) -> Any:
     """
     options = [kind for kind in typing.get_args(wanted) if kind is not type(None)]
     if isinstance(wanted, types.UnionType) or typing.get_origin(wanted) is typing.Union:
-        return None if value is None else convert(value, options[0], info)
+        own = [kind for kind in options if isinstance(kind, type) and isinstance(value, kind)]
+        return None if value is None else convert(value, [*own, *options][0], info)
     if typing.get_origin(wanted) is Literal:
         return _one_of(value, typing.get_args(wanted))
     if typing.get_origin(wanted) is tuple:

@@ -9,18 +9,19 @@ from typing import Literal
 import pytest
 
 from fsynth import cli
+from fsynth import config as configs
 from fsynth.errors import ConfigError
-from fsynth.settings import dump, hints, load, setting
+from fsynth.settings import Checked, dump, hints, load, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Objective:
+class Objective(Checked):
     snr_gamma: float = setting(5.0, "weighting", least=0.0)
     kind: Literal["a", "b"] = setting("a", "which")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Toy:
+class Toy(Checked):
     """A toy command."""
 
     lr: float = setting(1e-4, "rate", least=0.0)
@@ -31,6 +32,33 @@ class Toy:
     models: tuple[str, ...] = setting((), "models")
     full: bool = setting(False, "all of it")
     objective: Objective = setting(Objective(), "the loss")
+
+
+def test_what_python_gives_is_converted_and_checked_too():
+    assert Toy(where="here").where == Path("here") and Toy(models=["one"]).models == ("one",)
+    assert Toy(objective=Objective(kind="b")).objective.kind == "b"
+    with pytest.raises(ConfigError) as error:
+        Toy(epochs=0, lr="fast", objective={"kind": "b"})
+    assert str(error.value) == (
+        "Toy: lr: expected a number, got 'fast'; Toy: epochs: must be at least 1, got 0; "
+        "Toy: objective: expected Objective(...), got {'kind': 'b'}"
+    )
+    with pytest.raises(ConfigError, match="SDTrainConfig: split_by: expected one of official, garment"):
+        configs.SDTrainConfig(split_by="foo")
+    address = "https://host/0.tar"
+    assert configs.DoctorConfig(data=address).data == address
+    assert configs.DoctorConfig(data=Path("here")).data == Path("here")
+
+
+def test_every_config_is_checked():
+    kinds = [kind for kind in vars(configs).values() if isinstance(kind, type)]
+    assert len(kinds) > 20 and all(issubclass(kind, Checked) for kind in kinds)
+
+
+def test_help_names_the_groups_that_have_no_flags(capsys):
+    cli.run(["sd-train", "--help"])
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "GROUP one of augment (flip, rotation, scale, color), objective" in shown
 
 
 def test_yaml_traps_are_read_by_field_type():

@@ -31,13 +31,8 @@ def main(config: DataCheckConfig) -> DataCheckResult:
     """Check the data and print what was found; faults do not raise, they stand in the result.
 
     Raises:
-        ConfigError: a column that is not there, a division that the rows do not allow, flags that clean.
+        ConfigError: a column that is not there, a division that the rows do not allow.
     """
-    if config.drop_duplicates or config.drop_unreadable or config.min_side:
-        raise ConfigError(
-            "--drop-duplicates, --drop-unreadable and --min-side leave rows out; data-check looks at all "
-            "rows and says what those flags would find: leave the flags out"
-        )
     place = places.locate(config.data, config.password_file)
     root = addresses.shown(place.root)
     say(f"data: {root}{place.note}")

@@ -11,7 +11,6 @@ from fsynth.config import DataReportConfig
 from fsynth.console import say
 from fsynth.data import (
     addresses,
-    cleaning,
     fashion_synthesis,
     inspection,
     kinds,
@@ -24,7 +23,6 @@ from fsynth.data.mean_picture import MeanPictures
 from fsynth.data.overview import Rows
 from fsynth.data.scan import Reading
 from fsynth.data.sources import Source
-from fsynth.errors import ConfigError
 from fsynth.report import showcase
 
 QUICK = 1000
@@ -50,14 +48,9 @@ def main(config: DataReportConfig) -> DataReportResult:
 
     Raises:
         DataError: data that cannot be opened; `fsynth data-check` says what is wrong with them.
-        ConfigError: a column that is not there, a division that the rows do not allow, flags that clean.
+        ConfigError: a column that is not there, a division that the rows do not allow.
         OutputError: a place that cannot be written.
     """
-    if cleaning.Rules(config.drop_unreadable, config.min_side, config.drop_duplicates):
-        raise ConfigError(
-            "--drop-duplicates, --drop-unreadable and --min-side leave rows out; data-report looks at all "
-            "rows and shows what those flags would find: leave the flags out"
-        )
     outputs.choose_folder(config.output, "data-report")  # a folder in use should not cost the reading first
     source = sources.open_source(**config.source())
     source.announce()

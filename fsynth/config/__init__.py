@@ -15,7 +15,14 @@ from fsynth.config.data import (
 )
 from fsynth.config.samples import ReportConfig, SampleConfig, ScoreConfig, ScorerSettings
 from fsynth.config.sd import SDTrainConfig, SDTrainLora, SDTrainObjective, SDTrainOptimizer, SDTrainValidation
-from fsynth.config.shared import AugmentSettings, DataSettings, OutputSettings, TrainSettings
+from fsynth.config.shared import (
+    AugmentSettings,
+    DataSettings,
+    OutputSettings,
+    PictureSettings,
+    RowSettings,
+    TrainSettings,
+)
 from fsynth.config.start import DemoConfig, DemoSizes, DoctorConfig
 
 __all__ = [
@@ -33,7 +40,9 @@ __all__ = [
     "DemoSizes",
     "DoctorConfig",
     "OutputSettings",
+    "PictureSettings",
     "ReportConfig",
+    "RowSettings",
     "SDTrainConfig",
     "SDTrainLora",
     "SDTrainObjective",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fsynth.config.shared import DataSettings, OutputSettings, TrainSettings
-from fsynth.settings import setting
+from fsynth.config.shared import OutputSettings, PictureSettings, TrainSettings
+from fsynth.settings import Checked, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipFinetuneOptimizer:
+class ClipFinetuneOptimizer(Checked):
     weight_decay: float = setting(0.1, "of AdamW; norms, biases and the logit scale are spared", least=0.0)
     warmup: float = setting(0.05, "share of the steps in which the rate rises", least=0.0, most=0.5)
     max_grad_norm: float = setting(1.0, "gradients are clipped to this norm; 0 is never", least=0.0)
@@ -42,7 +42,7 @@ class ClipFinetuneConfig(TrainSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipEvalConfig(DataSettings, OutputSettings):
+class ClipEvalConfig(PictureSettings, OutputSettings):
     """Retrieval scores of CLIP models, side by side, on the same held-out pairs."""
 
     model: tuple[str, ...] = setting(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fsynth.config.shared import DataSettings, OutputSettings
+from fsynth.config.shared import DataSettings, OutputSettings, RowSettings
 from fsynth.settings import setting
 
 
@@ -64,7 +64,7 @@ class DataCheckConfig(DataSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataExportConfig(DataSettings):
+class DataExportConfig(RowSettings):
     """Write the pictures to disk, decrypted, in a format that other tools read."""
 
     output: Path = setting(

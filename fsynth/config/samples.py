@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from fsynth.config.shared import OutputSettings
-from fsynth.settings import setting
+from fsynth.settings import Checked, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScorerSettings:
+class ScorerSettings(Checked):
     """How pictures are judged; the same in `sample` and `score`."""
 
     extractor: Literal["auto", "probe", "inception"] = setting(
@@ -63,7 +63,7 @@ class ScoreConfig(ScorerSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportConfig:
+class ReportConfig(Checked):
     """Make one self-contained HTML page of a run, of samples, of data, or of a folder of such folders."""
 
     folder: Path = setting(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fsynth.config.shared import TrainSettings
-from fsynth.settings import setting
+from fsynth.settings import Checked, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class SDTrainObjective:
+class SDTrainObjective(Checked):
     caption_dropout: float = setting(
         0.1, "chance that a picture is shown without its caption, for guidance", least=0.0, most=1.0
     )
@@ -22,19 +22,19 @@ class SDTrainObjective:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SDTrainOptimizer:
+class SDTrainOptimizer(Checked):
     warmup_steps: int | None = setting(None, "default: a tenth of the steps, at most 100", least=0)
     weight_decay: float = setting(0.01, "of AdamW", least=0.0)
     max_grad_norm: float = setting(1.0, "gradients are clipped to this norm; 0 is never", least=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SDTrainLora:
+class SDTrainLora(Checked):
     alpha: float | None = setting(None, "strength: alpha / rank (default: the rank)", least=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SDTrainValidation:
+class SDTrainValidation(Checked):
     rows: int = setting(64, "held-out pictures behind the validation loss; 0 turns it off", least=0)
     noise_levels: int = setting(4, "noise levels a picture is tried at", least=1)
     pictures: int = setting(4, "prompts drawn before and after; 0 turns them off", least=0)

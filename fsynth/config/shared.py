@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fsynth.settings import setting
+from fsynth.settings import Checked, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataSettings:
+class DataSettings(Checked):
     """Where pictures and sentences come from; the same names in every command."""
 
     data: str | Path | None = setting(
@@ -30,11 +30,6 @@ class DataSettings:
         None, "read pictures from the image ZIP or from G2.h5 (default: the ZIP where there is one)", "Data"
     )
     memory_limit: float = setting(4.0, "largest G2.h5 to decrypt into memory, in GiB", "Data", least=0.0)
-    cache_images: Literal["none", "memory"] = setting(
-        "none",
-        "memory keeps pictures there once read, decrypted and compressed, for all loader processes",
-        "Data",
-    )
     image_column: str | None = setting(
         None, "column of the pictures (default: image; file_name in an image folder)", "Data"
     )
@@ -49,6 +44,19 @@ class DataSettings:
     )
     split_seed: int = setting(0, "of the rows that are drawn for a side; not --seed", "Data", least=0)
 
+    def source(self) -> dict[str, Any]:
+        """The arguments of `fsynth.data.sources.open_source`."""
+        kinds = (PictureSettings, RowSettings, DataSettings)
+        kind = next(kind for kind in kinds if isinstance(self, kind))
+        names = [field.name for field in dataclasses.fields(kind)]
+        given = {("root" if name == "data" else name): getattr(self, name) for name in names}
+        return {**given, "workers": getattr(self, "workers", None)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowSettings(DataSettings):
+    """Which rows are left out, for commands that work on what stays."""
+
     drop_duplicates: bool = setting(
         False,
         "leave out training pictures that repeat another, exactly or nearly; test rows stay",
@@ -59,20 +67,25 @@ class DataSettings:
         0, "leave out training pictures whose shorter side has fewer pixels; test rows stay", "Data", least=0
     )
 
-    def source(self) -> dict[str, Any]:
-        """The arguments of `fsynth.data.sources.open_source`."""
-        names = [field.name for field in dataclasses.fields(DataSettings)]
-        given = {("root" if name == "data" else name): getattr(self, name) for name in names}
-        return {**given, "workers": getattr(self, "workers", None)}
+
+@dataclass(frozen=True, kw_only=True)
+class PictureSettings(RowSettings):
+    """How pictures are read, for commands that read them again and again."""
+
+    cache_images: Literal["none", "memory"] = setting(
+        "none",
+        "memory keeps pictures there once read, decrypted and compressed, for all loader processes",
+        "Data",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputSettings:
+class OutputSettings(Checked):
     output: Path | None = setting(None, "new or empty folder (default: runs/<command>-<date>-<n>)", "Output")
 
 
 @dataclass(frozen=True, kw_only=True)
-class AugmentSettings:
+class AugmentSettings(Checked):
     """`fsynth.data.augmentation`; drawn anew for every row in every epoch."""
 
     flip: float = setting(
@@ -98,7 +111,7 @@ class AugmentSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings(DataSettings, OutputSettings):
+class TrainSettings(PictureSettings, OutputSettings):
     """What every training command has."""
 
     seed: int = setting(0, "every random draw derives from it", "Training", least=0)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fsynth.config.shared import DataSettings, OutputSettings
-from fsynth.settings import setting
+from fsynth.config.shared import OutputSettings, RowSettings
+from fsynth.settings import Checked, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class DemoSizes:
+class DemoSizes(Checked):
     pairs: int | None = setting(
         2400, "pictures that CLIP learns from; null takes the training split", least=2
     )
@@ -29,5 +29,5 @@ class DemoConfig(OutputSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoctorConfig(DataSettings):
+class DoctorConfig(RowSettings):
     """Show what this machine can do, with the fix beside each shortfall."""

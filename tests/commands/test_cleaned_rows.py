@@ -9,16 +9,16 @@ import pytest
 import yaml
 
 from fsynth import cli
-from fsynth.commands import clip_eval, clip_finetune, data_check, sd_train
+from fsynth.commands import clip_eval, clip_finetune, sd_train
 from fsynth.config import (
     ClipEvalConfig,
     ClipFinetuneConfig,
     DataCheckConfig,
-    DataSettings,
+    DataReportConfig,
+    RowSettings,
     SDTrainConfig,
     SDTrainValidation,
 )
-from fsynth.errors import ConfigError
 from fsynth.report import thumbnails
 from scripts import tiny_models
 from tests import small_clip
@@ -91,18 +91,13 @@ def test_clip_finetune_and_clip_eval_list_what_they_left_out(archive, models, tm
     assert "7 dropped" in json.loads((done.folder / "scores.json").read_text())["data"]
 
 
-def test_data_check_looks_at_all_rows(archive):
-    for flag, value in FLAGS.items():
-        with pytest.raises(ConfigError) as error:
-            data_check.main(DataCheckConfig(data=archive, **{flag: value}))
-        assert str(error.value) == (
-            "--drop-duplicates, --drop-unreadable and --min-side leave rows out; data-check looks at all "
-            "rows and says what those flags would find: leave the flags out"
-        )
+@pytest.mark.parametrize("kind", [DataCheckConfig, DataReportConfig])
+def test_checks_and_reports_look_at_all_rows(kind):
+    assert not set(FLAGS) & {field.name for field in dataclasses.fields(kind)}
 
 
 def test_a_report_opens_the_rows_that_its_run_had():
     """Every setting that decides what the rows are is taken from run.yaml."""
-    names = {field.name for field in dataclasses.fields(DataSettings)}
-    others = {"data", "password_file", "cache_images"}
+    names = {field.name for field in dataclasses.fields(RowSettings)}
+    others = {"data", "password_file"}
     assert names - others == set(thumbnails.OPTIONS)

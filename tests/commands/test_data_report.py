@@ -188,8 +188,6 @@ def test_what_cannot_be_reported_is_one_line_and_leaves_nothing(tmp_path, folder
     with pytest.raises(OutputError, match="is not empty; name a new or empty folder"):
         data_report.main(DataReportConfig(data=folder, output=full))
     monkeypatch.undo()
-    with pytest.raises(ConfigError, match="looks at all rows and shows what those flags would find: leave"):
-        data_report.main(DataReportConfig(data=folder, min_side=64))
     assert cli.run(["data-report", "--data", str(tmp_path / "gone"), "--output", str(tmp_path / "o")]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     with pytest.raises(ConfigError, match="no column 'caption'; name one of these with --text-column"):
