@@ -11,7 +11,9 @@ UNKNOWN = "unknown"
 """What a sentence does not say."""
 
 GENDERS = ("female", "male")
-SLEEVES = ("long", "short", "sleeveless", "not stated")
+NOT_STATED = "not stated"
+"""The label of a sleeve that nobody speaks of. Other kinds of label have none: theirs is null."""
+SLEEVES = ("long", "short", "sleeveless", NOT_STATED)
 CATEGORIES = (
     "blazer",
     "blouse",
@@ -56,7 +58,7 @@ COLORS = (
 LABELS = {"gender": GENDERS, "sleeve": SLEEVES, "category": CATEGORIES, "color": COLORS}
 """Column name -> class names."""
 
-UNSAID = {"sleeve": "not stated", "color": "multicolor"}
+UNSAID = {"sleeve": NOT_STATED, "color": "multicolor"}
 """The benchmark's code for what a sentence does not say; it has none for gender and category."""
 
 

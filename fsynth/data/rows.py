@@ -1,7 +1,8 @@
 """What every source is read into: a data set of all rows, with the columns of `fashion_synthesis`.
 
 A source brings pictures and sentences. Labels that it does not bring are read off the sentence; what that
-does not say is null (gender, category), "not stated" (sleeve) or "multicolor" (colour): the benchmark's rule.
+does not say is null, or "not stated" (sleeve). The benchmark itself calls a colour that is not stated
+multicolor; in other data that would be a false label.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from fsynth.data import attributes, fashion_synthesis
-from fsynth.data.labels import LABELS, UNSAID
+from fsynth.data.labels import LABELS, NOT_STATED
 from fsynth.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def codes_of(
         numbers: dict[str | None, int] = {name: number for number, name in enumerate(names)}
         given = known.get(column)
         foreign = None if given is None else next((x for x in given if x not in (None, *names)), None)
-        unsaid = numbers.get(UNSAID.get(column))
+        unsaid = numbers.get(NOT_STATED)
         codes[column] = [numbers.get(getattr(one, column), unsaid) for one in said]
         if given is not None and foreign is None:
             pairs = zip(given, codes[column], strict=True)
