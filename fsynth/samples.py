@@ -130,7 +130,8 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
         DataError: when the file is broken.
     """
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = path.read_text(encoding="utf-8").split("\n")  # not at U+2028, which may stand in a prompt
+        rows = [json.loads(line) for line in lines if line.strip()]
     except ValueError as error:
         raise DataError(f"{path} is not JSON lines ({error}); sample again") from None
     if not all(isinstance(row, dict) and row.keys() >= EVERY_ROW for row in rows):

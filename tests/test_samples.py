@@ -8,6 +8,7 @@ from PIL import Image
 
 from fsynth import samples
 from fsynth.errors import ConfigError, DataError
+from fsynth.report import files
 
 
 def test_blank_lines_comments_and_a_byte_order_mark_are_skipped(tmp_path):
@@ -99,3 +100,9 @@ def test_missing_pictures_are_named(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no pictures"):
         samples.pictures_in(tmp_path / "empty")
+
+
+def test_a_line_separator_in_a_prompt_divides_no_record(tmp_path):
+    (row,) = folder_of(tmp_path, ["a red\u2028dress, \x85 and \x0b more"])
+    assert [one["text"] for one in samples.rows_of(tmp_path / samples.ROWS)] == [row.text]
+    assert [one["text"] for one in files.json_lines_of(tmp_path / samples.ROWS)] == [row.text]

@@ -7,10 +7,12 @@ in ``train/``, ``validation/`` and ``test/`` under it.
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+from fsynth.data.column_kinds import need_columns
 from fsynth.data.labels import LABELS
 from fsynth.data.rows import (
     TEXT,
@@ -18,7 +20,6 @@ from fsynth.data.rows import (
     Opened,
     check_inside,
     check_texts,
-    need_columns,
     need_files,
     split_named,
 )
@@ -69,7 +70,7 @@ def read_jsonl(table: Path) -> list[dict[str, Any]]:
         DataError: a line that is no object, a file without any.
     """
     records = []
-    for number, line in enumerate(_read(table).splitlines(), 1):
+    for number, line in enumerate(_read(table).split("\n"), 1):  # not at U+2028, which may stand in a text
         if not line.strip():
             continue
         try:
@@ -88,9 +89,13 @@ def read_csv(table: Path) -> list[dict[str, Any]]:
     """The rows of a CSV file whose first line names the columns.
 
     Raises:
-        DataError: a file without rows.
+        DataError: a file without rows, or no CSV file.
     """
-    return _some(list(csv.DictReader(_read(table).splitlines(keepends=True))), table)
+    try:
+        records = list(csv.DictReader(io.StringIO(_read(table), newline="")))
+    except csv.Error as error:
+        raise DataError(f"{table} is no CSV file ({error}); write it again") from None
+    return _some(records, table)
 
 
 def _some(records: list[dict[str, Any]], table: Path) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsynth.data import addresses, fashion_synthesis, remote
+from fsynth.data.column_kinds import need_kinds, need_pictures
 from fsynth.data.labels import LABELS
 from fsynth.data.remote import RemoteFile
 from fsynth.data.rows import (
@@ -21,7 +22,6 @@ from fsynth.data.rows import (
     from_columns,
     in_own_order,
     named,
-    need_columns,
     streamed_row,
 )
 from fsynth.data.stream_splits import Side
@@ -102,13 +102,13 @@ def stream(
     """The rows of one side; a row group is what a loader worker takes.
 
     Raises:
-        ConfigError: a column that is not there.
+        ConfigError: a column that is not there, or of another kind.
         DataError: a broken file; while reading, a row without sentence.
     """
     import datasets
 
     image, text = image_column or "image", text_column or TEXT
-    need_columns(_features(groups[0]), image, text, origin)
+    need_kinds(_features(groups[0]), image, text, origin)
     return datasets.IterableDataset.from_generator(
         _examples,
         features=fashion_synthesis.columns_of(with_pictures=True),
@@ -152,12 +152,13 @@ def _copied(parts: Mapping[str, Sequence[str]]) -> dict[str, datasets.Dataset]:
 def _examples(groups: Sequence[RowGroup], side: Side, image: str, text: str) -> Iterator[dict[str, Any]]:
     for group in groups:
         features = _features(group)
-        need_columns(features, image, text, group.where)
+        need_kinds(features, image, text, group.where)
         names = {name: features[name] for name in LABELS if name in features}
         wanted = [name for name in features if name in (image, text, "name", ROW, *LABELS)]
         for place, record in enumerate(_records([group], wanted)):
             row = record[ROW] if group.first is None else group.first + place
             name = str(record.get("name") or _path(record[image]) or f"{row:08d}")
+            need_pictures([record[image]], image, group.where)
             if side.has(name):
                 known = {column: named(names[column], record[column]) for column in names}
                 where = f"row {row} of {group.where}"

@@ -8,14 +8,15 @@ multicolor; in other data that would be a false label.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from fsynth.data import attributes, fashion_synthesis
+from fsynth.data.column_kinds import brief, need_kinds, need_pictures, need_unicode
 from fsynth.data.labels import LABELS, NOT_STATED
-from fsynth.errors import ConfigError, DataError
+from fsynth.errors import DataError
 
 if TYPE_CHECKING:
     import datasets
@@ -85,7 +86,12 @@ class Listed:
     numbers: list[Any] = field(default_factory=list)
 
     def add(self, split: str | None, name: str, text: str, path: str, number: Any = None) -> None:
-        """One row; a split of None is no split, a number of None no number."""
+        """One row; a split of None is no split, a number of None no number.
+
+        Raises:
+            DataError: a name that cannot be stored.
+        """
+        need_unicode(name, "the name of a picture")
         self.numbers.append(number)
         if split is not None:
             self.official.setdefault(split, []).append(len(self.names))
@@ -111,6 +117,7 @@ def from_columns(
     image_column: str | None,
     text_column: str | None,
     origin: str,
+    name_of: Callable[[Any], str] | None = None,
 ) -> Opened:
     """A source that `datasets` has opened: its pictures stay where they are, only the other columns are read.
 
@@ -119,26 +126,30 @@ def from_columns(
         image_column: default ``image``.
         text_column: default ``text``.
         origin: how messages name the source.
+        name_of: what a picture without a name is called, given its path or else its bytes; None for its path,
+            else the number of its row.
 
     Raises:
-        ConfigError: a column that is not there.
-        DataError: a column of another kind, a row without sentence.
+        ConfigError: a column that is not there, or of another kind.
+        DataError: a picture that is not there, a row without sentence.
     """
     import datasets
 
     image, text = image_column or "image", text_column or TEXT
     whole = datasets.concatenate_datasets(list(parts.values()))
-    need_columns(whole.column_names, image, text, origin)
+    need_kinds(whole.features, image, text, origin)
     known = {name: _plain(whole, name) for name in LABELS if name in whole.column_names}
     texts = check_texts(_plain(whole, text), text, origin)
     codes, notes = codes_of(texts, known)
     numbers = _plain(whole, "row") if "row" in whole.column_names else []
     order = in_own_order(numbers)
     rows = numbers if order else list(range(len(whole)))
-    columns = {TEXT: texts, **codes, "name": _names(whole, image), "row": rows}
+    columns = {TEXT: texts, **codes, "name": _names(whole, image, rows, name_of), "row": rows}
     features = fashion_synthesis.columns_of(with_pictures=False)
     others = datasets.Dataset.from_dict(columns, features=features)
     pictures = whole.select_columns([image])
+    if isinstance(whole.features[image], datasets.Value):
+        need_pictures(_paths(whole, image), image, origin)
     if image != "image":
         pictures = pictures.rename_column(image, "image")
     pictures = pictures.cast_column("image", datasets.Image(mode="RGB"))
@@ -154,31 +165,30 @@ def from_columns(
     return Opened(joined, official, what, notes=tuple(notes))
 
 
-def need_columns(there: Iterable[str], image: str, text: str, origin: str) -> None:
-    """Refuse a source without the columns of pictures and sentences.
-
-    Raises:
-        ConfigError: naming the columns there are.
-    """
-    for flag, wanted in (("--image-column", image), ("--text-column", text)):
-        if wanted not in there:
-            columns = ", ".join(map(str, there)) or "none"
-            raise ConfigError(f"{origin} has no column '{wanted}'; name one of these with {flag}: {columns}")
-
-
 def check_texts(texts: Sequence[Any], column: str, origin: str) -> list[str]:
     """The sentences, none of which may be missing.
 
     Raises:
-        DataError: naming the first row that has none.
+        DataError: naming the first row that has none, or one that cannot be stored.
     """
-    for row, text in enumerate(texts):
-        if not isinstance(text, str) or not text.strip():
-            raise DataError(
-                f"row {row} of {origin} has no sentence in '{column}' but {text!r}; "
-                "add it, or take the row out"
-            )
-    return list(texts)
+    where = f"of {origin} has no sentence in '{column}'"
+    return [need_sentence(text, f"row {row}", where) for row, text in enumerate(texts)]
+
+
+def need_sentence(text: Any, row: str, fault: str = "has no sentence", rows: str = "row") -> str:
+    """A row's sentence.
+
+    Args:
+        row: how messages name the row.
+        fault: how they go on, where it has none.
+        rows: what is to be taken out then.
+
+    Raises:
+        DataError: there is none, or one that cannot be stored.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise DataError(f"{row} {fault} but {brief(text)}; add it, or take the {rows} out")
+    return need_unicode(text, f"the sentence of {row}")
 
 
 def codes_of(
@@ -231,8 +241,8 @@ def streamed_row(
     Raises:
         DataError: a row without sentence.
     """
-    if not isinstance(text, str) or not text.strip():
-        raise DataError(f"{where} has no sentence but {text!r}; add it, or take the row out")
+    need_sentence(text, where)
+    need_unicode(name, f"the name of {where}")
     codes, _ = codes_of([text], {column: [known[column] or None] for column in LABELS if column in known})
     labels = {column: values[0] for column, values in codes.items()}
     number = row if type(row) is int else None
@@ -311,20 +321,43 @@ def _plain(dataset: datasets.Dataset, column: str) -> list[Any]:
     return [named(feature, value) for value in dataset.select_columns([column])[:][column]]
 
 
-def _names(dataset: datasets.Dataset, image: str) -> list[str]:
-    """The column ``name``, else the paths that came with the pictures, else numbers."""
-    if "name" in dataset.column_names:
-        return [str(name) for name in _plain(dataset, "name")]
-    paths = [_path(chunk) for chunk in dataset.select_columns([image]).data.column(image).chunks]
-    flat = [path for part in paths for path in part]
-    return [path or f"{row:08d}" for row, path in enumerate(flat)]
+def _names(
+    dataset: datasets.Dataset, image: str, rows: Sequence[int], name_of: Callable[[Any], str] | None
+) -> list[str]:
+    """The column ``name``, else what `name_of` says, else the pictures' paths, else numbers."""
+    named = _plain(dataset, "name") if "name" in dataset.column_names else [None] * len(dataset)
+    if all(named):
+        return [str(name) for name in named]
+    if name_of is not None:
+        pictures = _stored(dataset, image)
+        return [str(name or name_of(picture)) for name, picture in zip(named, pictures, strict=True)]
+    paths = _paths(dataset, image)
+    return [str(name or path or f"{row:08d}") for name, path, row in zip(named, paths, rows, strict=True)]
 
 
-def _path(chunk: pa.Array) -> list[str | None]:
+def _paths(dataset: datasets.Dataset, image: str) -> list[str | None]:
+    return [path for chunk in _chunks(dataset, image) for path in _field(chunk, "path").to_pylist()]
+
+
+def _stored(dataset: datasets.Dataset, image: str) -> Iterator[dict[str, Any]]:
+    """The pictures as they are stored; the bytes only of those without a path."""
+    for chunk in _chunks(dataset, image):
+        paths, contents = _field(chunk, "path"), _field(chunk, "bytes")
+        for path, content in zip(paths.to_pylist(), contents, strict=True):
+            yield {"path": path, "bytes": None if path else content.as_py()}
+
+
+def _chunks(dataset: datasets.Dataset, image: str) -> list[pa.Array]:
+    return dataset.select_columns([image]).data.column(image).chunks
+
+
+def _field(chunk: pa.Array, name: str) -> pa.Array:
+    """Paths or bytes of pictures, null where there are none."""
     import pyarrow as pa
 
-    if pa.types.is_string(chunk.type):
-        return chunk.to_pylist()
-    if pa.types.is_struct(chunk.type) and chunk.type.get_field_index("path") >= 0:
-        return chunk.field("path").to_pylist()
-    return [None] * len(chunk)
+    types = pa.types
+    if types.is_struct(chunk.type) and chunk.type.get_field_index(name) >= 0:
+        return chunk.field(name)
+    is_path = types.is_string(chunk.type) or types.is_large_string(chunk.type)
+    is_bytes = types.is_binary(chunk.type) or types.is_large_binary(chunk.type)
+    return chunk if {"path": is_path, "bytes": is_bytes}[name] else pa.nulls(len(chunk))

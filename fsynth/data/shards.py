@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsynth.data import addresses, fashion_synthesis, picture_files, shard_index
+from fsynth.data.column_kinds import need_unicode
 from fsynth.data.labels import LABELS
-from fsynth.data.rows import PICTURES, TEXT, Listed, Opened, streamed_row
+from fsynth.data.rows import PICTURES, TEXT, Listed, Opened, need_sentence, streamed_row
 from fsynth.data.shard_index import Member, Shard
 from fsynth.data.stream_splits import Side
 from fsynth.errors import ConfigError, DataError, reason
@@ -163,9 +164,7 @@ class Sample:
             raise ConfigError(
                 f"{self.where} has no '{column or TEXT}'; name one of these with --text-column: {there}"
             )
-        if not isinstance(text, str) or not text.strip():
-            raise DataError(f"{self.where} has no sentence but {text!r}; add it, or take the picture out")
-        return text
+        return need_sentence(text, self.where, rows="picture")
 
 
 def ending_of(image_column: str | None) -> str | None:
@@ -174,9 +173,13 @@ def ending_of(image_column: str | None) -> str | None:
 
 
 def name_of(record: Mapping[str, Any], member: Member) -> str:
-    """The row's name: the one in the JSON, else the member's."""
+    """The row's name: the one in the JSON, else the member's.
+
+    Raises:
+        DataError: one that cannot be stored.
+    """
     name = record.get("name")
-    return name if isinstance(name, str) else member.name
+    return need_unicode(name if isinstance(name, str) else member.name, "the name of a picture")
 
 
 def _list(

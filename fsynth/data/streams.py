@@ -39,6 +39,10 @@ def refuse_options(options: Mapping[str, object]) -> None:
                 f"{name} looks at every picture first, and a stream passes over them once; leave it out, or "
                 "streaming"
             )
+    if options.get("cache_images", "none") != "none":
+        raise ConfigError(
+            "cache_images keeps pictures, and a stream keeps nothing; leave it out, or streaming"
+        )
 
 
 def is_streamed(found: kinds.Found) -> bool:

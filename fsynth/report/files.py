@@ -30,7 +30,7 @@ def json_lines_of(path: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     try:
         text = path.read_text(encoding="utf-8")
-        lines = [line for line in text.splitlines() if line.strip()]
+        lines = [line for line in text.split("\n") if line.strip()]
         for line in lines:
             rows.append(_mapping(json.loads(line), path))
     except ValueError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fsynth
 from fsynth import hub
 from fsynth.data import labels, sources
 from fsynth.errors import ConfigError, DataError
@@ -153,7 +154,88 @@ def test_a_line_that_is_no_object_and_an_empty_table_are_named(folder):
         sources.open_source(folder)
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_a_sentence_may_hold_any_character(folder, kind):
+    """Also those at which Python's splitlines divides."""
+    text = "a red\u2028dress\x85 \x0b \x0c\u2029 \U0001f457 \x1c more"
+    rows = [{"file_name": name, "text": text} for name in make.NAMES]
+    if kind == "jsonl":
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (folder / "metadata.jsonl").write_text(lines, encoding="utf-8")
+    else:
+        (folder / "metadata.jsonl").unlink()
+        make.table_csv(folder, rows)
+    assert {row["text"] for row in _rows(sources.open_source(folder))} == {text}
+
+
+@pytest.mark.parametrize("key", ["text", "name"])
+def test_half_a_character_is_named(folder, key):
+    make.jsonl(folder, [*make.records(), make.records()[0] | {key: "a dress \ud83d"}])
+    with pytest.raises(DataError) as error:
+        sources.open_source(folder)
+    where = "the sentence of row 4" if key == "text" else "the name of a picture"
+    assert str(error.value) == (
+        f"{where} holds half of a character, '\\ud83d' in 'a dress \\ud83d'; write it as UTF-8"
+    )
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("key", ["text", "name"])
+def test_half_a_character_in_a_shard_is_named(tmp_path, key, streaming):
+    members = make.samples("text", range(1))
+    members["g0/0.json"] = json.dumps({"text": "a dress", key: "half \ud83d"}).encode()
+    file = make.shard(tmp_path / "train.tar", members)
+    with pytest.raises(DataError, match=r"holds half of a character, '\\ud83d' in 'half \\ud83d'; write it"):
+        list(fsynth.load_dataset(file, streaming=streaming)["train"])
+
+
+def test_a_long_value_in_place_of_a_sentence_is_shortened(folder):
+    make.jsonl(folder, [make.records()[0] | {"text": [*range(5000)]}])
+    with pytest.raises(
+        DataError, match=r"has no sentence in 'text' but \[0, 1, .*\.\.\.; add it, or"
+    ) as error:
+        sources.open_source(folder)
+    assert len(str(error.value)) < 300
+
+
 # ------------------------------------------------------------------------------------ Parquet
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (
+            {"image_column": "n"},
+            "column 'n' of {file} holds int64, no pictures; name another with --image-column (could be: "
+            "image, text)",
+        ),
+        (
+            {"text_column": "image"},
+            "column 'image' of {file} holds fields (bytes, path), no sentences; name another with --text-col",
+        ),
+        (
+            {"text_column": "n"},
+            "column 'n' of {file} holds int64, no sentences; name another with --text-colu",
+        ),
+        (
+            {"image_column": "text"},
+            "column 'text' of {file} should name pictures, but 'the lady wore a red sleeveless dress.' is no "
+            "file; bring it there, or name another column with --image-column",
+        ),
+    ],
+)
+def test_columns_of_another_kind_are_refused(tmp_path, columns, message, streaming):
+    file = make.parquet(tmp_path / "rows.parquet", text=make.TEXTS, n=[1, 2, 3, 4])
+    with pytest.raises((ConfigError, DataError)) as error:
+        list(fsynth.load_dataset(file, streaming=streaming, **columns)["train"])
+    assert str(error.value).startswith(message.format(file=file))
+
+
+def test_a_row_whose_name_is_null_is_called_by_its_path(tmp_path):
+    names = [None, "", *make.NAMES[2:]]
+    file = make.parquet(tmp_path / "rows.parquet", text=make.TEXTS, name=names)
+    assert [row["name"] for row in _rows(sources.open_source(file))] == make.NAMES
 
 
 def test_a_parquet_file_and_a_folder_of_them(tmp_path):
@@ -265,6 +347,20 @@ def test_a_hub_data_set_comes_through_datasets(monkeypatch, tmp_path):
     _check_same(source)
     assert source.setting == Path("org/name")
     assert source.describe.startswith("data: org/name, 4 rows (3 for training, 1 held out), hub data set")
+
+
+def test_splits_of_the_hub_that_mean_the_same_are_joined_and_others_said(monkeypatch, tmp_path):
+    import datasets
+
+    rows = datasets.load_dataset(
+        "parquet", data_files=str(make.parquet(tmp_path / "x.parquet")), split="train"
+    )
+    sizes = {"train": [0, 1], "dev": [2], "validation": [3], "extra": [0]}
+    parts = {split: rows.select(chosen) for split, chosen in sizes.items()}
+    monkeypatch.setattr(datasets, "load_dataset", lambda name: datasets.DatasetDict(parts))
+    source = sources.open_source(Path("org/name"))
+    assert source.train["text"][:] == make.TEXTS[:2] and source.test["text"][:] == make.TEXTS[2:]
+    assert source.describe.endswith("; dev and validation together: validation; splits left out: extra")
 
 
 def test_a_hub_data_set_that_cannot_be_had_says_so_in_a_line(monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 
 import fsynth
 from fsynth import hub
-from fsynth.data import remote, stream_splits
+from fsynth.data import hub_data, remote, stream_splits
 from fsynth.data.sides import HashedSides
 from fsynth.errors import ConfigError, DataError
 from tests.data import make_fixture, range_server
@@ -280,6 +280,38 @@ def test_options_that_look_at_every_picture_first_are_refused(shards, option):
         fsynth.load_dataset(shards, streaming=True, **option)
 
 
+def test_a_stream_checks_its_options(shards):
+    for option, message in (
+        ({"val_fraction": 2.0}, r"--val-fraction 2\.0 is no share of the training rows; take 0 or more"),
+        ({"split_by": "bogus"}, "--split-by 'bogus' is no way to divide rows; take official or garment"),
+        ({"cache_images": "memory"}, "cache_images keeps pictures, and a stream keeps nothing; leave it out"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            fsynth.load_dataset(shards, streaming=True, **option)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_pictures_in_no_folder_are_not_divided_by_garment(tmp_path, streaming):
+    rows = make.samples().items()
+    file = make.shard(tmp_path / "x.tar", {name.replace("/", "-"): content for name, content in rows})
+    with pytest.raises(
+        ConfigError, match=r"--split-by garment: 'g0-0\.jpg' lies in no folder that could tell"
+    ):
+        list(fsynth.load_dataset(file, split_by="garment", streaming=streaming)["train"])
+
+
+def test_a_hub_picture_has_the_same_name_in_every_cache():
+    revision, digest = "0123456789" * 4, "0123456789abcdef" * 4
+    for path in (
+        "g/1.jpg",
+        f"hf://datasets/org/name@{revision}/g/1.jpg",
+        f"zip://g/1.jpg::hf://datasets/org/name@{revision}/x.zip",
+        f"/home/me/.cache/huggingface/hub/datasets--org--name/snapshots/{revision}/g/1.jpg",
+        f"/home/me/.cache/huggingface/datasets/downloads/extracted/{digest}/g/1.jpg",
+    ):
+        assert hub_data._name({"path": path, "bytes": None}) == "g/1.jpg"
+
+
 def test_a_hub_row_without_a_name_is_named_by_its_content(monkeypatch, tmp_path):
     import pyarrow as pa
     from pyarrow import parquet
@@ -289,3 +321,5 @@ def test_a_hub_row_without_a_name_is_named_by_its_content(monkeypatch, tmp_path)
     _stand_in_for_the_hub(monkeypatch, tmp_path / "x.parquet")
     rows = [row for part in fsynth.load_dataset("org/name", streaming=True).values() for row in part]
     assert len({row["name"] for row in rows}) == 4 and all(len(row["name"]) == 16 for row in rows)
+    plain = [row for part in fsynth.load_dataset("org/name").values() for row in part]
+    assert {row["name"]: row["text"] for row in plain} == {row["name"]: row["text"] for row in rows}
