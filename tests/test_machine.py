@@ -1,6 +1,8 @@
-"""How much memory there is, also inside containers and jobs."""
+"""How much memory there is and how many cores, also inside containers and jobs."""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 
@@ -59,6 +61,29 @@ def test_the_older_kind_of_limit(system):
 
 def test_a_system_that_does_not_say(tmp_path):
     assert free(tmp_path) is None
+    assert machine.cores(tmp_path, tmp_path) == len(os.sched_getaffinity(0))
+
+
+@pytest.fixture
+def eight_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+
+
+@pytest.mark.parametrize(
+    "told, cores", [("max 100000", 8), ("150000 100000", 2), ("5000 100000", 1), ("", 8)]
+)
+@pytest.mark.parametrize("where", ["", "job", "job/step"])
+def test_a_quota_anywhere_above_bounds_the_cores(system, eight_cores, where, told, cores):
+    (system / "proc/self/cgroup").write_text("0::/job/step\n")
+    write(system / "cgroup" / where, cpu__max=told)
+    assert machine.cores(system / "proc", system / "cgroup") == cores
+
+
+@pytest.mark.parametrize("quota, cores", [(-1, 8), (300_000, 3), (310_000, 4), (10_000_000, 8)])
+def test_the_older_kind_of_quota(system, eight_cores, quota, cores):
+    (system / "proc/self/cgroup").write_text("4:memory:/x\n3:cpu,cpuacct:/gone/from/here\n0::/\n")
+    write(system / "cgroup/cpu", cpu__cfs_quota_us=quota, cpu__cfs_period_us=100_000)
+    assert machine.cores(system / "proc", system / "cgroup") == cores
 
 
 def test_this_machine_has_some_memory_and_processes(monkeypatch):
