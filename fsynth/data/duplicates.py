@@ -68,7 +68,7 @@ def exact_groups(scanned: pa.Table) -> list[list[int]]:
         scanned: the table of `fsynth.data.scan.scan`; unreadable rows count for nothing.
     """
     readable = _readable(scanned)
-    return _groups(readable["row"].to_numpy(), _same(readable["sha256"].to_pylist()))
+    return grouped(readable["row"].to_numpy(), _same(readable["sha256"].to_pylist()))
 
 
 def near_groups(scanned: pa.Table, distance: int = NEAR) -> list[list[int]]:
@@ -90,8 +90,8 @@ def near_groups(scanned: pa.Table, distance: int = NEAR) -> list[list[int]]:
     hashes, colors = hashes[firsts], colors[firsts]
     pairs = near_pairs(hashes, distance)
     apart = np.abs(colors[pairs[:, 0]].astype(np.int16) - colors[pairs[:, 1]]).mean(axis=1)
-    linked = _components(len(firsts), pairs[apart <= NEAR_COLOR])
-    groups = _groups(readable["row"].to_numpy(), linked[which])
+    linked = components(len(firsts), pairs[apart <= NEAR_COLOR])
+    groups = grouped(readable["row"].to_numpy(), linked[which])
     exact = {tuple(group) for group in exact_groups(scanned)}
     return [group for group in groups if tuple(group) not in exact]
 
@@ -147,7 +147,8 @@ def _distances(words: NDArray[np.uint64], pairs: NDArray[np.int64]) -> NDArray[n
     return np.unpackbits(differing.view(np.uint8), axis=1).sum(axis=1, dtype=np.int64)
 
 
-def _components(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+def components(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number of the connected part that each of ``count`` things is in; ``pairs`` (P, 2) are linked."""
     from scipy import sparse
     from scipy.sparse import csgraph
 
@@ -155,7 +156,8 @@ def _components(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     return csgraph.connected_components(graph, directed=False)[1]
 
 
-def _groups(rows: NDArray[np.int64], which: NDArray[np.int64]) -> list[list[int]]:
+def grouped(rows: NDArray[np.int64], which: NDArray[np.int64]) -> list[list[int]]:
+    """Rows of the same number together, sorted, where they are several; by their first row."""
     members: dict[int, list[int]] = {}
     for row, group in sorted(zip(rows.tolist(), which.tolist(), strict=True)):
         members.setdefault(group, []).append(row)

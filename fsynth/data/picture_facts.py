@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fsynth import outputs
 from fsynth.console import say
 from fsynth.data import caches, duplicates, picture_files, scan
@@ -138,8 +140,8 @@ def _kept(file: Path) -> Facts | None:
 
 def _joined(groups: Sequence[Sequence[int]]) -> list[list[int]]:
     """Groups that share a row made one."""
-    joined: list[set[int]] = []
-    for group in groups:
-        together = set(group).union(*(other for other in joined if not other.isdisjoint(group)))
-        joined = [other for other in joined if other.isdisjoint(group)] + [together]
-    return sorted(sorted(group) for group in joined)
+    rows, places = np.unique([row for group in groups for row in group], return_inverse=True)
+    number = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    linked = np.stack([places.ravel(), len(rows) + number], axis=1)  # each row with its groups
+    which = duplicates.components(len(rows) + len(groups), linked.astype(np.int64))
+    return duplicates.grouped(rows.astype(np.int64), which[: len(rows)])
