@@ -25,19 +25,26 @@ if TYPE_CHECKING:
 SIDED_TERMS = {"letters", "numbers"}
 """Terms of `attributes.parse` for what a mirror makes wrong."""
 SIDED_WORDS = re.compile(
-    r"\b(left|right|leftward|rightward|words?|wording|english|chinese|japanese|korean|arabic"
-    r"|names?|brand(ed)?|quotes?|phrases?|slogans?|says|saying|reads|reading|spells|love)(?![a-z])",
+    r"\b(left|right|leftward|rightward|words?|wording|english|chinese|japanese|korean|arabic|hebrew|russian"
+    r"|names?|brand(ed|s)?|quotes?|phrases?|slogans?|says|saying|reads|reading|spells|love|letter(ed|ing)"
+    r"|number(ed|ing)|digits?|numerals?|initials?|alphabets?|monogram(s|med)?|logos?|texts?|captions?"
+    r"|typograph(y|ic|ical)|calligraph(y|ic)|signatures?|autograph(s|ed)?|graffiti|writings?|written"
+    r"|handwritten|handwriting|inscriptions?|inscribed|lyrics?|newspapers?|newsprint)(?![a-z])",
     re.IGNORECASE,
 )
 """Sides, and words that stand for letters on a garment: the benchmark's "english name printed tee",
-"printed with love"."""
+"printed with love". A list: what it lacks is mirrored."""
+QUOTED = re.compile(r""""[^"]*\w[^"]*"|[“„«]|(?<!\w)['‘`][^'’]*\w[^'’]*['’](?!\w)""")
+"""Words in quotation marks stand on the garment; an apostrophe quotes nothing."""
 HUE = 0.1
 """Share of the strength of `color` by which the hue moves, of the whole circle."""
 
 
 def may_mirror(sentence: str) -> bool:
-    """Whether a mirrored picture still fits its sentence: not where that speaks of sides or letters."""
-    return not (SIDED_TERMS.intersection(attributes.parse(sentence).terms) or SIDED_WORDS.search(sentence))
+    """Whether a mirrored picture fits its sentence: not where that speaks of sides or letters, or quotes."""
+    if SIDED_WORDS.search(sentence) or QUOTED.search(sentence):
+        return False
+    return not SIDED_TERMS.intersection(attributes.parse(sentence).terms)
 
 
 @dataclass(frozen=True)

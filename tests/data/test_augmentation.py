@@ -164,6 +164,19 @@ def test_colours_change_by_what_is_drawn_and_not_without():
         "A dress with a pocket on the left side",
         "a right-handed glove",
         "a hoodie with the words GO HOME",
+        "a numbered jersey",
+        "a tee with a digit print",
+        "initials on the pocket",
+        "a monogram bag",
+        "a typography tee",
+        "a white tee with 'PARIS' print",
+        'a white tee with a "Go home" print',
+        "a white tee with a \u201cbonjour\u201d print",
+        "a signature print",
+        "a jacket full of graffiti",
+        "a cap with lettering",
+        "a logo tee",
+        "a handwritten note on a tee",
     ],
 )
 def test_sided_sentences_are_never_mirrored(sentence):
@@ -174,8 +187,16 @@ def test_sided_sentences_are_never_mirrored(sentence):
     assert change(picture, 0, 0, DRESS).tobytes() == mirrored(picture).tobytes()
 
 
+UNQUOTED = [
+    "the woman's dress and a man's shirt",
+    "a ladies' tee, not the men's",
+    'a 12" heel',
+    "a textured tee",
+]
+
+
 @pytest.mark.parametrize(
-    "sentence", [DRESS, "a leather jacket.", "a bright tee with a leftover", "swordfish top"]
+    "sentence", [DRESS, "a leather jacket.", "a bright tee with a leftover", "swordfish top", *UNQUOTED]
 )
 def test_other_sentences_may_be(sentence):
     assert may_mirror(sentence)
