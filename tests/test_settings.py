@@ -133,3 +133,8 @@ def test_no_command_line_grows_past_about_25_options(kind):
 
     plain = [f for f in dataclasses.fields(kind) if not dataclasses.is_dataclass(hints(kind)[f.name])]
     assert len([f for f in plain if f.metadata["setting"].flag]) <= 28
+
+
+@pytest.mark.parametrize("given, reading", [(0, None), (3, 3)])
+def test_who_reads_training_pictures_alone_cleans_in_several_processes(given, reading):
+    assert configs.SDTrainConfig(drop_duplicates=True, workers=given).source()["workers"] == reading

@@ -38,7 +38,9 @@ class DataMakeConfig(OutputSettings):
         None, "folder with a language_original.mat and ind.mat to draw (default: invented rows)", "Data"
     )
     hdf5: bool = setting(
-        False, "write Img/G2.h5 too, of 128 px whatever --size is, about 100 kB a picture", "Output"
+        False,
+        "write Img/G2.h5 too, of 128 px, or --size where that is smaller; about 100 kB a picture",
+        "Output",
     )
     password_file: Path | None = setting(
         None,
@@ -83,7 +85,7 @@ class DataExportConfig(RowSettings):
     workers: int = setting(
         0,
         "processes that read pictures; does not change what is written; 0 reads in this one, which is fast "
-        "but for an HDF5 and for files elsewhere",
+        "but for an HDF5 and for files elsewhere (cleaning reads in one a core)",
         "Hardware",
         least=0,
     )

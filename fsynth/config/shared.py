@@ -50,7 +50,8 @@ class DataSettings(Checked):
         kind = next(kind for kind in kinds if isinstance(self, kind))
         names = [field.name for field in dataclasses.fields(kind)]
         given = {("root" if name == "data" else name): getattr(self, name) for name in names}
-        return {**given, "workers": getattr(self, "workers", None)}
+        workers = getattr(self, "workers", None)  # 0 where one who trains reads; cleaning is one long pass
+        return {**given, "workers": workers or None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +91,9 @@ class AugmentSettings(Checked):
 
     flip: float = setting(
         0.0,
-        "chance of a mirrored picture; never where the sentence speaks of letters, numbers, left or right; "
-        "letters that no sentence speaks of are mirrored, too",
+        "chance of a mirrored picture; never where the sentence quotes, or has a word of a list for letters, "
+        "numbers, left or right (English; SIDED_WORDS in fsynth/data/augmentation.py); other letters are "
+        "mirrored, too",
         least=0.0,
         most=1.0,
     )
@@ -124,7 +126,12 @@ class TrainSettings(PictureSettings, OutputSettings):
     fingerprint: str | None = setting(
         None, "rows that train, validate and test must have it; written into run.yaml", "Data", flag=False
     )
-    workers: int = setting(0, "loader processes; 0 reads in the training process", "Hardware", least=0)
+    workers: int = setting(
+        0,
+        "loader processes; 0 reads in the training process (but cleaning reads in one a core)",
+        "Hardware",
+        least=0,
+    )
     checkpoint_every: int = setting(
         0, "steps between checkpoints to resume from; 0 writes none", "Output", least=0
     )
