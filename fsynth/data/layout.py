@@ -61,7 +61,7 @@ def need_folder(root: Path) -> None:
         DataError: naming it.
     """
     if not root.is_dir():
-        raise DataError(f"no folder {root}; point --data at the folder that holds the FashionSynthesis files")
+        raise DataError(f"no folder {root}; check the path: any folder above the data will do")
 
 
 def among(root: Path, found: Mapping[str, list[Path]]) -> Layout:
