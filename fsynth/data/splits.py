@@ -159,9 +159,9 @@ def _set_aside(
     below = sum(place < hashed.share(side) for place in places.values())
     count = min(max(below, 1), len(places) - keep)
     taken = {*sorted(places, key=places.__getitem__)[:count]}
-    moved = [f"{below} of {len(places)} hashes fall to {side}, {count} taken"] * (count != below)
+    moved = [f"{below} of {len(places)} hashes fall to {side}, {count} taken (a stream takes {below})"]
     chosen = np.array([key in taken for key in keys], dtype=bool)
-    return rows[~chosen], rows[chosen], moved
+    return rows[~chosen], rows[chosen], moved * (count != below)
 
 
 def _too_few(rows: int, pictures: int, hashed: HashedSides, side: str) -> FsynthError:

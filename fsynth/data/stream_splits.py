@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from fsynth.data.sides import HELD_OUT, TEST, TRAIN, VALIDATION, HashedSides, check_options
 from fsynth.errors import ConfigError
 
+_FEW = ", where few of them may leave a side empty"
+
 
 @dataclass(frozen=True)
 class Side:
@@ -49,7 +51,7 @@ def divide(there: Collection[str], by: str, val_fraction: float, seed: int) -> t
     if not brought:
         hashed = HashedSides(by, HELD_OUT, val_fraction, seed)
         names = [TRAIN, *[VALIDATION] * bool(val_fraction), TEST]
-        return [Side(name, tuple(there), hashed) for name in names], hashed.describe()
+        return [Side(name, tuple(there), hashed) for name in names], hashed.describe() + _FEW
     if by == "garment":
         raise ConfigError(
             f"--split-by garment keeps the size of the {brought[0]} rows that the data bring, which a stream "
@@ -65,5 +67,5 @@ def divide(there: Collection[str], by: str, val_fraction: float, seed: int) -> t
             )
         hashed = HashedSides(by, 0.0, val_fraction, seed)
         sides = [Side(name, (TRAIN,), hashed) for name in (TRAIN, VALIDATION) if TRAIN in there]
-        how += f"; {hashed.describe()}"
+        how += f"; {hashed.describe()}{_FEW}"
     return [*sides, Side(TEST, (tests,))], how
