@@ -65,8 +65,11 @@ def test_pictures_in_shards_are_kept_too(tmp_path, monkeypatch):
 
 
 def test_plain_files_are_left_to_the_system(tmp_path, capsys):
-    (tmp_path / "a.jpg").write_bytes(make.jpeg(1))
-    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.jpg", "text": "a dress."}\n' * 2)
+    names = ("a.jpg", "b.jpg")
+    for number, name in enumerate(names):
+        (tmp_path / name).write_bytes(make.jpeg(number))
+    lines = [f'{{"file_name": "{name}", "text": "a dress."}}\n' for name in names]
+    (tmp_path / "metadata.jsonl").write_text("".join(lines))
     opened(tmp_path).announce()
     assert "the system itself keeps in memory: nothing is cached" in capsys.readouterr().err
     assert not shared_pictures._kept
