@@ -8,7 +8,7 @@ from pathlib import Path
 from fsynth import outputs
 from fsynth.config import DataMakeConfig
 from fsynth.console import say
-from fsynth.data import archive, synthetic
+from fsynth.data import archive, drawn_archive, synthetic
 from fsynth.data.drawing_workers import Task
 from fsynth.errors import ConfigError
 
@@ -40,12 +40,14 @@ def main(config: DataMakeConfig) -> DataMakeResult:
     listed = synthetic.list_rows(
         config.rows, config.seed, config.annotations, config.held_out, config.balance
     )
-    say(
-        f"drawing {len(listed.rows):,} pictures of {config.size} px; "
-        f"captions: {config.annotations or 'the grammar'}"
-    )
     labels = [row.labels for row in listed.rows]
     task = Task(labels, config.seed, config.look, config.size, pixels=config.hdf5)
+    room = drawn_archive.scratch(len(labels), task.side) / 2**20
+    say(
+        f"drawing {len(labels):,} pictures of {config.size} px; "
+        f"captions: {config.annotations or 'the grammar'}"
+        + (f"; G2.h5 takes {room:,.1f} MiB more while it is made" if config.hdf5 else "")
+    )
     final = synthetic.draw_rows(config.output, listed, task, password, config.annotations, config.workers)
     size = sum(file.stat().st_size for file in final.rglob("*") if file.is_file())
     say(f"{size / 2**20:,.1f} MiB; use it with --data {final} --password-file {final / 'password.txt'}")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,6 +21,7 @@ from fsynth.data import drawing_workers, matlab_files, zip_writer
 from fsynth.data.drawing_workers import Picture, Task
 from fsynth.data.layout import Layout
 from fsynth.data.listing import Listing
+from fsynth.errors import OutputError, reason
 
 FORMAT_VERSION = 1
 """Raised whenever an archive's files change otherwise than by their pictures and captions."""
@@ -120,15 +124,23 @@ def _members(
         yield row.name, picture.jpeg
 
 
+def scratch(rows: int, side: int) -> int:
+    """Bytes on the disk that `G2.h5` takes beside itself while it is made."""
+    return 4 * rows * side * side
+
+
 class _Shelf:
-    """Keeps pixels in a temporary file until their mean is known, which `G2.h5` takes off."""
+    """Keeps pixels in a file without a name until their mean is known, which `G2.h5` takes off.
+
+    Raises:
+        OutputError: the disk has no room for them.
+    """
 
     def __init__(self, folder: Path, rows: int, side: int) -> None:
-        self._file = folder / ".pixels"
-        self._parts_file = folder / ".parts"
-        shape = (rows, side, side)
-        self._pixels = np.memmap(self._file, np.uint8, "w+", shape=(*shape, 3))
-        self._parts = np.memmap(self._parts_file, np.uint8, "w+", shape=shape)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            _take_room(file.fileno(), scratch(rows, side))
+            both = np.memmap(file, np.uint8, "r+", shape=(rows, side, side, 4))
+        self._pixels, self._parts = both[..., :3], both[..., 3]
         self._sum = np.zeros((side, side, 3))
 
     def __enter__(self) -> _Shelf:
@@ -136,8 +148,6 @@ class _Shelf:
 
     def __exit__(self, *error: object) -> None:
         del self._pixels, self._parts
-        self._file.unlink()
-        self._parts_file.unlink()
 
     def put(self, index: int, picture: Picture) -> None:
         """Keep one picture."""
@@ -150,7 +160,17 @@ class _Shelf:
 
         Args:
             workers: threads that compress; None for one a core.
+
+        Raises:
+            OutputError: the file cannot be written.
         """
+        try:
+            self._write_hdf5(path, workers)
+        except (OSError, RuntimeError) as error:  # HDF5 raises either on a full disk
+            told = os.strerror(error.errno) if getattr(error, "errno", None) else reason(error)
+            raise OutputError(f"cannot write {path} ({told}); choose another --output") from None
+
+    def _write_hdf5(self, path: Path, workers: int | None) -> None:
         import h5py
 
         rows, side = self._parts.shape[:2]
@@ -183,6 +203,26 @@ class _Shelf:
             for start in range(0, rows, _PACKED_AT_ONCE):  # a pool takes all it is given, and keeps it
                 yield from pool.map(pack, range(start, min(start + _PACKED_AT_ONCE, rows)))
                 bar.update(min(_PACKED_AT_ONCE, rows - start))
+
+
+def _take_room(descriptor: int, size: int) -> None:
+    """Take the room of a file now: writing to mapped memory that the disk has no room for ends the process
+    with a signal.
+
+    Raises:
+        OutputError: there is too little.
+    """
+    try:
+        os.truncate(descriptor, size)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system that cannot tell
+            return
+        raise OutputError(
+            f"G2.h5 needs {size:,} bytes beside itself while it is made, and the disk has not as many "
+            f"({error.strerror}); free some, draw fewer rows, or choose another --output"
+        ) from None
 
 
 def _chunk(values: np.ndarray) -> bytes:
