@@ -17,6 +17,7 @@ from fsynth.console import counted
 from fsynth.data import attributes, duplicates
 from fsynth.data.clip_tokens import LIMIT
 from fsynth.data.labels import CATEGORIES, LABELS, agree
+from fsynth.data.sides import TEST, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 LEVELS = ("error", "warning", "note")
 """The worst first."""
+ACROSS = (
+    ((TRAIN, TEST), "scores would count training pictures: leave them out of training"),
+    ((TRAIN, VALIDATION), "validation would count training pictures: leave them out of it"),
+    ((VALIDATION, TEST), "what validation chooses is chosen by test pictures: leave them out of it"),
+)
+"""Two sides, the worst first, and what is wrong with pictures that are on both."""
 SOME = 5
 """Examples that a finding names."""
 FEW = 0.01
@@ -232,16 +239,20 @@ def blank(scanned: pa.Table, names: Sequence[str]) -> Iterator[Finding]:
 
 
 def repeated_pictures(
-    found: Mapping[str, Sequence[Sequence[int]]], readable: int, names: Sequence[str], test: Collection[int]
+    found: Mapping[str, Sequence[Sequence[int]]],
+    readable: int,
+    names: Sequence[str],
+    sides: Mapping[str, Collection[int]],
 ) -> Iterator[Finding]:
-    """Pictures that occur twice, exactly or nearly, and those that stand on both sides of the split.
+    """Pictures that occur twice, exactly or nearly, and those that stand on two sides.
+
+    A training picture that is a test picture, pixel for pixel, is an error, all else on two sides a warning.
 
     Args:
         found: groups of rows (`duplicates.groups`).
         readable: pictures that were compared.
-        test: rows.
+        sides: rows of ``train``, ``validation`` and ``test``.
     """
-    held_out = set(test)
     for kind, groups in found.items():
         surplus = sum(len(group) - 1 for group in groups)
         same = "the same, pixel for pixel" if kind == "exact" else "nearly the same"
@@ -254,14 +265,26 @@ def repeated_pictures(
                 f"{surplus:,} of them can go (--drop-duplicates), unless rows were mixed up",
                 _some(_group(group, names) for group in groups),
             )
-        across = [group for group in groups if 0 < len(held_out.intersection(group)) < len(group)]
+        yield from _across(kind, same, groups, names, sides)
+
+
+def _across(
+    kind: str,
+    same: str,
+    groups: Sequence[Sequence[int]],
+    names: Sequence[str],
+    sides: Mapping[str, Collection[int]],
+) -> Iterator[Finding]:
+    of = {side: set(rows) for side, rows in sides.items()}
+    for (one, other), advice in ACROSS:
+        across = [group for group in groups if not (of[one].isdisjoint(group) or of[other].isdisjoint(group))]
         if across:
             yield Finding(
-                "error" if kind == "exact" else "warning",
+                "error" if kind == "exact" and (one, other) == (TRAIN, TEST) else "warning",
                 f"{kind}-duplicates-across-splits",
                 len(across),
-                f"{counted(len(across), 'group')} of pictures that are {same} on both sides of the split",
-                "scores would count training pictures: leave them out of training (--drop-duplicates)",
+                f"{counted(len(across), 'group')} of pictures that are {same} in {one} and {other} rows",
+                f"{advice} (--drop-duplicates)",
                 _some(_group(group, names) for group in across),
             )
 

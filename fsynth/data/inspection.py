@@ -30,6 +30,7 @@ from fsynth.data.archive import remember_password
 from fsynth.data.checks import Finding
 from fsynth.data.hdf5_pictures import HDF5Pictures
 from fsynth.data.scan import Reading
+from fsynth.data.sides import TEST, TRAIN, VALIDATION
 from fsynth.errors import DataError, PasswordError
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class _Rows:
     codes: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     train: list[int] = field(default_factory=list)
     test: list[int] = field(default_factory=list)
+    validation: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ def inspect_source(source: Source, reading: Reading = scan.ALL) -> Report:
     order = np.argsort(columns["row"])
     text, name = ([columns[column][place] for place in order] for column in ("text", "name"))
     rows = _Rows(text, name, train=source.train["row"][:], test=source.test["row"][:])
+    rows.validation = source.validation["row"][:] if source.validation else []
     _check_rows(rows, report)
     if source.has_pictures:
         whole = datasets.concatenate_datasets([part.select_columns(["image", "row"]) for part in parts])
@@ -378,4 +381,5 @@ def _check_scanned(scanned: pa.Table, there: int, rows: _Rows, report: Report) -
     report.add("near-duplicates-across-splits")
     report.groups = duplicates.groups(scanned)
     readable = scanned.num_rows - scanned["sha256"].null_count
-    report.add(found=checks.repeated_pictures(report.groups, readable, rows.name, rows.test))
+    sides = {TRAIN: rows.train, VALIDATION: rows.validation, TEST: rows.test}
+    report.add(found=checks.repeated_pictures(report.groups, readable, rows.name, sides))

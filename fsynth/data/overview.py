@@ -35,6 +35,8 @@ TOGETHER = (
 )
 """Columns whose labels are counted together."""
 _LEAST_EXPECTED, _SURE = 5.0, 4.0
+_TURNS = (splits.TRAIN, splits.VALIDATION, "", splits.TEST)
+"""Sides in the order in which they are shown; the third is none."""
 _DRAWS = 400
 """Splits drawn to see how far chance alone moves the shares."""
 
@@ -185,16 +187,17 @@ def _distance(sides: NDArray[np.int64]) -> float:
 
 
 def worst_first(rows: Rows, groups: Collection[Sequence[int]]) -> tuple[list[list[int]], int]:
-    """Groups of repeated pictures in the order of their harm: those with test and other rows first, in which
-    the sides take turns; and how many these are."""
-    held_out = {row for row, split in zip(rows.number, rows.split, strict=True) if split == splits.TEST}
+    """Groups of repeated pictures in the order of their harm: those with training and test rows first, then
+    others of two sides; the sides take turns. And how many the first ones are."""
+    side = dict(zip(rows.number, rows.split, strict=True))
     found = []
     for group in groups:
-        test, other = ([row for row in group if (row in held_out) == side] for side in (True, False))
-        turns = sorted([*enumerate(other), *enumerate(test)], key=lambda turn: turn[0])
-        found.append((not (test and other), list(group), [row for _, row in turns]))
+        parts = [[row for row in group if side.get(row, "") == name] for name in _TURNS]
+        turns = sorted([turn for part in parts for turn in enumerate(part)], key=lambda turn: turn[0])
+        harm = 2 if parts[0] and parts[-1] else sum(map(bool, parts)) > 1
+        found.append((-harm, list(group), [row for _, row in turns]))
     found.sort(key=lambda one: one[:2])
-    return [ordered for *_, ordered in found], sum(not one_side for one_side, *_ in found)
+    return [ordered for *_, ordered in found], sum(harm == -2 for harm, *_ in found)
 
 
 def examples(

@@ -50,3 +50,27 @@ def test_pictures_that_could_not_be_compared_count_for_nothing():
     (found,) = checks.sources_differ(scanned, NAMES)
     assert found.level == "error" and found.count == 1 and "of 2 pictures" in found.text
     assert not list(checks.sources_differ(scanned.slice(1, 1), NAMES))
+
+
+@pytest.mark.parametrize(
+    "pair, kind, level, told",
+    [
+        ((0, 2), "exact", "error", ("train and test", "out of training")),
+        ((0, 2), "near", "warning", ("train and test", "out of training")),
+        ((0, 1), "exact", "warning", ("train and validation", "out of it")),
+        ((1, 2), "exact", "warning", ("validation and test", "what validation chooses")),
+    ],
+)
+def test_pictures_on_two_sides_are_named_by_these(pair, kind, level, told):
+    sides = {"train": [0, 3, 5], "validation": [1], "test": [2]}
+    (_, found) = checks.repeated_pictures({kind: [list(pair)]}, 1_000, list("abcdef"), sides)
+    assert (found.level, found.count) == (level, 1)
+    assert told[0] in found.text and told[1] in found.advice
+    (same,) = checks.repeated_pictures({kind: [[3, 5]]}, 1_000, list("abcdef"), sides)
+    assert same.check == f"{kind}-duplicates"
+
+
+def test_a_picture_on_all_sides_is_found_on_each_two():
+    sides = {"train": [0], "validation": [1], "test": [2]}
+    found = list(checks.repeated_pictures({"exact": [[0, 1, 2]]}, 1_000, list("abc"), sides))
+    assert [finding.level for finding in found] == ["warning", "error", "warning", "warning"]

@@ -134,6 +134,13 @@ def test_repeated_pictures_on_both_sides_come_first_and_their_sides_take_turns()
     assert ordered == [[2, 7, 3, 4], [5, 8], [0, 1], [6]] and across == 2
 
 
+def test_repeated_pictures_of_validation_are_not_counted_as_in_train_and_test():
+    sides = ["train"] * 3 + ["validation"] * 2 + ["test"] * 2
+    rows = rows_of([(side, "tee", "red", set()) for side in sides])
+    ordered, across = overview.worst_first(rows, [[0, 1], [3, 5], [4, 2], [1, 6, 4]])
+    assert ordered == [[1, 4, 6], [3, 5], [2, 4], [0, 1]] and across == 1
+
+
 def test_rows_of_a_source_come_in_the_order_of_their_numbers(tmp_path):
     folder = make_sources.jsonl(tmp_path, make_sources.records())
     make_sources.pictures(folder, make_sources.NAMES)
