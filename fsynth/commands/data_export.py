@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import sys
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import fsynth
 from fsynth import console
-from fsynth.config import DataExportConfig
+from fsynth.config import DataExportConfig, RowSettings
 from fsynth.console import counted, say
 from fsynth.data import (
     addresses,
     cleaning,
     drawn_archive,
     export_folder,
+    export_record,
     export_rows,
     fashion_synthesis,
     hdf5_pictures,
@@ -119,9 +121,20 @@ def _refuse_settings(config: DataExportConfig) -> None:
     unknown = [name for name in config.split if name not in NAMES]
     if unknown:
         raise ConfigError(f"--split {unknown[0]}: expected one of {', '.join(NAMES)}")
-    if config.split and config.format == "hdf5":
-        raise ConfigError("--format hdf5 unpacks a file that holds all rows; leave --split out")
+    if config.format == "hdf5":
+        _refuse_choices(config)
     export_folder.refuse_files(config.output)
+
+
+def _refuse_choices(config: DataExportConfig) -> None:
+    """Stop at settings that choose rows or pictures, where one file is unpacked as it is."""
+    places_alone = ("data", "password_file", "memory_limit")  # settings of any source that choose none
+    chosen = [field for field in dataclasses.fields(RowSettings) if field.name not in places_alone]
+    chosen += [field for field in dataclasses.fields(config) if field.name == "split"]
+    given = [field.name for field in chosen if getattr(config, field.name) != field.default]
+    if given:
+        flag = given[0].replace("_", "-")
+        raise ConfigError(f"--format hdf5 unpacks a file that holds all rows; leave --{flag} out")
 
 
 def _state(job: _Job, output: Path) -> None:
@@ -160,7 +173,7 @@ def _rows_job(config: DataExportConfig) -> _Job:
         facts={
             "division": source.rows,
             "drawn": source.drawn,
-            "terms": _terms(source.drawn, source.what),
+            "terms": _terms(source.drawn, source.what, source.root),
         },
         what=f"{counted(sum(rows.values()), 'picture')} ({numbers}) as {config.format}",
         size=size,
@@ -263,15 +276,17 @@ def _hdf5_job(config: DataExportConfig) -> _Job:
         return {file: layout.HDF5}, {"rows": {"all": hdf5_pictures.HDF5Pictures(file).rows}, "bytes": size}
 
     plan = {"format": "hdf5", "source": str(zipped.path.resolve()), "member": member, "bytes": size}
-    facts = {"terms": _terms(drawn_archive.holds_drawings(where), "FashionSynthesis")}
+    facts = {"terms": _terms(drawn_archive.holds_drawings(where), "FashionSynthesis", place.root)}
     use = f"with {config.output} anywhere under {place.root}, it is read instead of {layout.HDF5_ZIP}"
     return _Job(plan, facts, f"{layout.HDF5} out of {zipped.path}", size, size, use, write)
 
 
-def _terms(drawn: bool, what: str) -> str:
+def _terms(drawn: bool, what: str, root: Path | str) -> str:
+    """Under whose terms the pictures are; those of an export, under the terms of what was exported."""
     if drawn:
         return DRAWN
-    return DEEPFASHION if what.startswith(("FashionSynthesis", "DeepFashion")) else OTHER
+    ours = what.startswith(("FashionSynthesis", "DeepFashion"))
+    return export_record.terms(root) or (DEEPFASHION if ours else OTHER)
 
 
 def _megabytes(size: int) -> str:

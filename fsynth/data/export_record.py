@@ -40,5 +40,19 @@ def refuse_unfinished(folder: Path) -> None:
 
 def holds_drawings(root: Path | str) -> bool:
     """Whether data are an export of drawn pictures, which other measures judge; addresses are none."""
-    record = read(root) if isinstance(root, Path) else None
-    return record is not None and record.get("drawn") is True
+    return _of(root).get("drawn") is True
+
+
+def terms(root: Path | str) -> str | None:
+    """Under whose terms the pictures of an export are; None for any other data, and for addresses."""
+    said = _of(root).get("terms")
+    return said if isinstance(said, str) else None
+
+
+def _of(root: Path | str) -> dict[str, Any]:
+    """The record of the export that data are, or are a split or a file of; empty for any other data."""
+    if not isinstance(root, Path):
+        return {}
+    above = read(root.absolute().parent) or {}
+    is_part = root.name.startswith(tuple(above.get("rows", ())))
+    return read(root) or (above if is_part else {})

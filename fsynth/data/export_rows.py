@@ -110,10 +110,18 @@ def _stored(image: dict[str, Any], where: str) -> tuple[bytes, str]:
     try:
         picture_files.check_picture(content)
     except picture_files.undecodable() as error:
-        if picture_files.is_ours(path):
-            raise picture_files.no_picture(path, error) from None
-        raise DataError(f"{where} is not a picture ({reason(error)}); get it again") from None
+        raise DataError(
+            f"{_no_picture(image, where, error)}, or leave the row out with --drop-unreadable"
+        ) from None
     return content, _suffix(content, where)
+
+
+def _no_picture(image: dict[str, Any], where: str, error: Exception) -> str:
+    path = image["path"] or ""
+    if picture_files.is_ours(path):
+        return str(picture_files.no_picture(path, error))
+    place = f" in {path}" if path and image["bytes"] is None else ""
+    return f"{where}{place} is not a picture ({picture_files.fault(error)}); get it again"
 
 
 def _content(path: str, where: str) -> bytes:

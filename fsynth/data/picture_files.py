@@ -28,7 +28,7 @@ import fsspec
 from fsynth.data import addresses, remote, shared_pictures
 from fsynth.data.archive import Archive
 from fsynth.data.hdf5_pictures import HDF5Pictures
-from fsynth.errors import DataError, UnreachableError
+from fsynth.errors import DataError, UnreachableError, reason
 
 if TYPE_CHECKING:
     import datasets
@@ -133,15 +133,19 @@ def size_of(path: str) -> int:
 
 def no_picture(path: str, error: Exception) -> DataError:
     """What to say of a path whose content a decoder refused, with one of `undecodable`."""
-    from PIL import Image
-
     protocol, _, place = path.partition("://")
     file, inside = _parts(place)
     before = {TAR: 2, REMOTE_TAR: 3}.get(protocol, 0)  # numbers before the name
     member = inside.split("/", before)[-1] if before else inside
     file = addresses.shown(file.removeprefix("/")) if protocol == REMOTE_TAR else file
-    reason = "no known picture format" if isinstance(error, Image.UnidentifiedImageError) else error
-    return DataError(f"{member} in {file} is not a picture ({reason}); get the archive again")
+    return DataError(f"{member} in {file} is not a picture ({fault(error)}); get the archive again")
+
+
+def fault(error: Exception) -> str:
+    """Why a decoder refused a content, with one of `undecodable`; Pillow's own words may hold an object."""
+    from PIL import Image
+
+    return "no known picture format" if isinstance(error, Image.UnidentifiedImageError) else reason(error)
 
 
 def undecodable() -> tuple[type[Exception], ...]:

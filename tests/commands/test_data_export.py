@@ -221,6 +221,29 @@ def test_drawings_are_known_as_drawings_when_they_come_back(tmp_path):
     assert json.loads((tmp_path / "out" / "export.json").read_text())["terms"] == data_export.DRAWN
 
 
+def test_terms_go_on_with_the_copies_of_copies(benchmark_folder, tmp_path):
+    exports.benchmark(benchmark_folder, tmp_path / "first", "webdataset")
+    exports.export(tmp_path / "first", tmp_path / "second", "parquet")
+    (file,) = (tmp_path / "second").glob("train-*.parquet")
+    for number, data in enumerate((tmp_path / "second", file)):
+        exports.export(data, tmp_path / str(number))
+        record = json.loads((tmp_path / str(number) / "export.json").read_text())
+        assert record["terms"] == data_export.DEEPFASHION and not record["drawn"]
+
+
+def test_the_commands_of_the_documentation_run(tmp_path, monkeypatch):
+    """Of diffusers' recipe, those that are fsynth's, with fewer rows; a folder of theirs may lie there."""
+    monkeypatch.chdir(tmp_path)
+    text = (
+        (Path(__file__).parents[2] / "docs" / "export.md").read_text().partition("## Training with diff")[2]
+    )
+    commands = [line.split()[1:] for line in text.splitlines() if line.startswith("fsynth ")]
+    assert [words[0] for words in commands] == ["data-make", "data-export"]
+    for words in commands:
+        assert cli.run([{"300": "12", "64": "32"}.get(word, word) for word in words]) == 0
+    assert len(sources.open_source(tmp_path / "EXPORT").train) == 9
+
+
 def test_the_record_says_what_it_is_and_comes_from(benchmark_folder, tmp_path):
     result = exports.benchmark(benchmark_folder, tmp_path / "out", "webdataset")
     record = json.loads((tmp_path / "out" / "export.json").read_text())
@@ -305,5 +328,23 @@ def test_hdf5_needs_its_zip(benchmark_folder, tmp_path):
     assert str(error.value) == (
         f"no G2.zip under {benchmark_folder}, which --format hdf5 unpacks; take another format"
     )
-    with pytest.raises(ConfigError, match="leave --split out"):
-        exports.benchmark(benchmark_folder, tmp_path / "out", "hdf5", split=("train",))
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("split", ("train",)),
+        ("split_by", "garment"),
+        ("val_fraction", 0.1),
+        ("split_seed", 1),
+        ("image_source", "zip"),
+        ("image_column", "x"),
+        ("drop_duplicates", True),
+        ("min_side", 9),
+    ],
+)
+def test_hdf5_refuses_to_choose_rows(tmp_path, flag, value):
+    with pytest.raises(ConfigError) as error:
+        exports.export(tmp_path, tmp_path / "out", "hdf5", **{flag: value})
+    flag = flag.replace("_", "-")
+    assert str(error.value) == f"--format hdf5 unpacks a file that holds all rows; leave --{flag} out"

@@ -235,14 +235,28 @@ def test_decompression_bombs_are_refused(benchmark_folder, tmp_path, monkeypatch
 
 def test_what_is_no_picture_is_named(tmp_path):
     data = _folder(tmp_path / "data")
-    (data / make.NAMES[2]).write_bytes(make_fixture.jpeg(2)[:200])
-    with pytest.raises(DataError, match=rf"row 2 \('{make.NAMES[2]}'\) is not a picture \("):
+    (data / make.NAMES[2]).write_bytes(b"no picture")
+    with pytest.raises(DataError) as error:
         exports.export(data, tmp_path / "out")
+    assert str(error.value) == (
+        f"row 2 ('{make.NAMES[2]}') in {data / make.NAMES[2]} is not a picture (no known picture format); "
+        "get it again, or leave the row out with --drop-unreadable"
+    )
     with pytest.raises(
         DataError, match="is PPM, which the readers of exports do not know; save it as one of"
     ):
         (data / make.NAMES[2]).write_bytes(b"P6 1 1 255\nabc")
         exports.export(data, tmp_path / "out")
+
+
+def test_what_is_no_picture_in_a_shard_is_named(tmp_path):
+    data = make.shard(tmp_path / "a.tar", make.samples() | {"g1/2.jpg": b"no picture"})
+    with pytest.raises(DataError) as error:
+        exports.export(data, tmp_path / "out")
+    assert str(error.value) == (
+        f"g1/2.jpg in {data} is not a picture (no known picture format); get the archive again, or "
+        "leave the row out with --drop-unreadable"
+    )
 
 
 def test_an_output_inside_the_data_is_refused(benchmark_folder):
