@@ -152,7 +152,8 @@ def components(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     from scipy import sparse
     from scipy.sparse import csgraph
 
-    graph = sparse.coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), (count, count))
+    first, second = pairs.astype(np.int32).T  # older SciPy answers nonsense to 64 bits, and no more than prints
+    graph = sparse.coo_array((np.ones(len(pairs), bool), (first, second)), (count, count))
     return csgraph.connected_components(graph, directed=False)[1]
 
 
