@@ -75,7 +75,8 @@ class PictureSettings(RowSettings):
 
     cache_images: Literal["none", "memory"] = setting(
         "none",
-        "memory keeps pictures there once read, decrypted and compressed, for all loader processes",
+        "memory keeps the files of pictures there once read, decrypted (of G2.h5 as bitmaps), for "
+        "all loader processes",
         "Data",
     )
 

@@ -181,15 +181,6 @@ def shared_garments(names: Sequence[str], train: Collection[int], test: Collecti
         )
 
 
-def unsafe_names(members: Iterable[str]) -> list[str]:
-    """Names that would leave the folder they are unpacked into (zip-slip)."""
-    return [
-        name
-        for name in members
-        if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/")
-    ]
-
-
 def unreadable(scanned: pa.Table, names: Sequence[str]) -> Iterator[Finding]:
     """Rows whose picture cannot be read."""
     broken = [line for line in scanned.select(["row", "error"]).to_pylist() if line["error"] is not None]

@@ -152,7 +152,7 @@ def components(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     from scipy import sparse
     from scipy.sparse import csgraph
 
-    first, second = pairs.astype(np.int32).T  # older SciPy answers nonsense to 64 bits, and no more than prints
+    first, second = pairs.astype(np.int32).T  # older SciPy groups wrongly by 64 bits, and no more than prints
     graph = sparse.coo_array((np.ones(len(pairs), bool), (first, second)), (count, count))
     return csgraph.connected_components(graph, directed=False)[1]
 

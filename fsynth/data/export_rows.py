@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsynth.console import counted
-from fsynth.data import checks, picture_files, reading
+from fsynth.data import picture_files, reading
 from fsynth.data.labels import LABELS
+from fsynth.data.zip_members import leaves_folder
 from fsynth.errors import DataError, reason
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def refuse_unsafe_names(names: Sequence[str]) -> None:
     Raises:
         DataError: naming the first.
     """
-    unsafe = checks.unsafe_names(name.replace("\\", "/") for name in names)
+    unsafe = [name.replace("\\", "/") for name in names if leaves_folder(name)]
     if unsafe:
         count = counted(len(unsafe), "name")
         raise DataError(

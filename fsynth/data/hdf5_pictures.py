@@ -74,6 +74,11 @@ class HDF5Pictures:
         }
 
     @property
+    def in_memory(self) -> bool:
+        """Whether the file is a copy that was unpacked into memory."""
+        return self._memory is not None or self.address is not None
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Height and width of every picture."""
         _, mean = self._open()

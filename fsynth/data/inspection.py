@@ -31,6 +31,7 @@ from fsynth.data.checks import Finding
 from fsynth.data.hdf5_pictures import HDF5Pictures
 from fsynth.data.scan import Reading
 from fsynth.data.sides import TEST, TRAIN, VALIDATION
+from fsynth.data.zip_members import leaves_folder
 from fsynth.errors import DataError, PasswordError
 
 if TYPE_CHECKING:
@@ -258,7 +259,7 @@ def _check_archive(zipped: Archive, report: Report) -> None:
         "encryption",
         found=[Finding("note", "encryption", sum(kinds.values()), f"{zipped.path.name}: {text}")],
     )
-    unsafe = checks.unsafe_names(zipped.names)
+    unsafe = [name for name in zipped.names if leaves_folder(name)]
     bombs = [name for name in zipped.names if _is_bomb(zipped, name)]
     report.add("zip-slip", "decompression-bombs", "repeated-members")
     for check, wrong, what in (

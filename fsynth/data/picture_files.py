@@ -28,6 +28,7 @@ import fsspec
 from fsynth.data import addresses, remote, shared_pictures
 from fsynth.data.archive import Archive
 from fsynth.data.hdf5_pictures import HDF5Pictures
+from fsynth.data.zip_members import leaves_folder
 from fsynth.errors import DataError, UnreachableError, reason
 
 if TYPE_CHECKING:
@@ -131,6 +132,12 @@ def size_of(path: str) -> int:
     return int(inside.split("/", 2)[1])
 
 
+def in_memory(path: str) -> bool:
+    """Whether a picture lies in memory already: in an HDF5 that was unpacked from its ZIP."""
+    protocol, _, place = path.partition("://")
+    return protocol == HDF5 and _pictures(_parts(place)[0]).in_memory
+
+
 def no_picture(path: str, error: Exception) -> DataError:
     """What to say of a path whose content a decoder refused, with one of `undecodable`."""
     protocol, _, place = path.partition("://")
@@ -207,14 +214,11 @@ _CONTENTS: dict[str, Callable[[str, str], bytes]] = {
 
 
 def _refuse_outside(file: str, member: str) -> None:
-    """A name such as ``../x`` or ``/x``: whoever unpacks it writes outside the folder (zip-slip)."""
-    if ".." in member or member.startswith("/") or member[1:2] == ":":
-        tidy = posixpath.normpath(member)
-        if tidy.startswith(("../", "/")) or tidy[1:2] == ":" or tidy == "..":
-            raise DataError(
-                f"{member!r} in {file} is named to leave the folder it is unpacked into; "
-                "get the archive from its own publisher"
-            )
+    if leaves_folder(member):
+        raise DataError(
+            f"{member!r} in {file} is named to leave the folder it is unpacked into; "
+            "get the archive from its own publisher"
+        )
 
 
 def _refuse_bomb(file: str, member: str, size: int) -> None:

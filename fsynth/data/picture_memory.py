@@ -1,4 +1,5 @@
-"""``--cache-images memory``: pictures stay in memory, decrypted and packed as they are, once they were read.
+"""``--cache-images memory``: files of pictures stay in memory, decrypted, once they were read; rows of an
+HDF5 as bitmaps.
 
 `shared_pictures` holds them; this module decides whether there is room, and says so. The processes of a
 launch share nothing: each keeps what it reads, so that none waits for or depends on another.
@@ -23,6 +24,7 @@ _GIB = 2**30
 _ELSEWHERE = (
     "pictures lie in plain files or tables, which the system itself keeps in memory: nothing is cached"
 )
+_UNPACKED = "pictures lie in a G2.zip that was unpacked into memory: nothing more is cached"
 _NO_SYSTEM = (
     "--cache-images memory needs Linux, where memory without a name on any disk is shared; leave it out"
 )
@@ -41,6 +43,8 @@ def keep(parts: Sequence[datasets.Dataset]) -> str:
     paths = [path for part in parts for path in _paths(part) if path and picture_files.is_ours(path)]
     if not paths:
         return _ELSEWHERE
+    if picture_files.in_memory(paths[0]):  # a benchmark's pictures all lie in one file
+        return _UNPACKED
     if not hasattr(os, "memfd_create"):
         raise ConfigError(_NO_SYSTEM)
     sizes = {path: picture_files.size_of(path) for path in paths}

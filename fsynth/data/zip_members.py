@@ -11,6 +11,8 @@ Formats: PKWARE APPNOTE 6.3.9; WinZip "AES Encryption Information", AE-1 and AE-
 from __future__ import annotations
 
 import os
+import posixpath
+import re
 import struct
 import zipfile
 from collections import Counter
@@ -78,6 +80,13 @@ class Member:
     def trailer(self) -> bytes:
         """The data descriptor for a header that announces one, and the start of what would follow."""
         return b"PK\7\x08" + struct.pack("<LQQ", self.crc, self.packed, self.size) + b"PK\1\2"
+
+
+def leaves_folder(name: str) -> bool:
+    """Whether who unpacks this name, on whatever system, writes outside the folder (zip-slip): ``../x``,
+    ``/x``, ``C:x``."""
+    tidy = posixpath.normpath(name.replace("\\", "/"))
+    return tidy.startswith(("/", "../")) or tidy == ".." or re.match("[A-Za-z]:", tidy) is not None
 
 
 class ZipContents:

@@ -75,6 +75,16 @@ def test_plain_files_are_left_to_the_system(tmp_path, capsys):
     assert not shared_pictures._kept
 
 
+def test_an_hdf5_that_was_unpacked_into_memory_is_not_kept_twice(tmp_path, capsys):
+    make.write_annotation(tmp_path)
+    make.save_hdf5_zip(tmp_path / "G2.zip", make.save_hdf5(tmp_path / "x.h5", make.ROWS))
+    (tmp_path / "x.h5").unlink()
+    source = opened(tmp_path)
+    source.announce()
+    assert "unpacked into memory: nothing more is cached" in capsys.readouterr().err
+    assert not shared_pictures._kept and len(pixels(source)) == make.ROWS
+
+
 def test_too_little_memory_is_refused_with_both_sizes(benchmark_folder, monkeypatch):
     monkeypatch.setattr(machine, "free_memory", lambda: 20_000)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
