@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsynth import plots
+from fsynth.data import captions
 from fsynth.data.labels import LABELS
 from fsynth.data.overview import TERM
 from fsynth.data.splits import TEST, TRAIN
@@ -48,10 +49,12 @@ def _figures(numbers: Mapping[str, Any]) -> dict[str, Figure]:
             ("Pairs of words", said["frequent_pairs"], "distinct_pairs"),
         )
     }
+    limits = {"CLIP tokens in a sentence": said["token_limit"]}
     lengths = {"words in a sentence": said["words"], "CLIP tokens in a sentence": said["tokens"]}
+    binned = {title: captions.bins(counts, limits.get(title)) for title, counts in lengths.items()}
     figures = {
         "labels": plots.label_bars(totals, rows, f"Labels of {rows:,} rows"),
-        "lengths": plots.histograms(lengths, {"CLIP tokens in a sentence": said["token_limit"]}),
+        "lengths": plots.histograms(binned, limits),
         "words": plots.label_bars(words, None, f"Words of {rows:,} sentences", WORDS),
     }
     for table in numbers["together"]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from fsynth.data.captions import Bins
+
 INK, FAINT, BAR, ACCENT, HEAT = "#22242a", "#6f757e", "#4f6d8f", "#a8402c", "#32506f"
 DEEP = 0.65
 """Beyond this share of the deepest ground, numbers on it are light."""
@@ -52,20 +54,21 @@ def label_bars(panels: Mapping[str, Counts], rows: int | None, title: str, most:
         most: bars in a panel; the rarest beyond it are left out, and the panel's title says so.
 
     Returns:
-        a figure of 15 inches by as much as the longest column needs.
+        a figure of 5 inches a column by as much as the longest column needs.
     """
     from matplotlib.figure import Figure
 
     columns = _columns({name: min(len(counts), most) for name, counts in panels.items() if counts})
     rows_high = max(sum(bars + _GAP for _, bars in column) for column in columns)
-    figure = Figure(figsize=(15, _BAR_INCHES * rows_high + 0.75), dpi=110, facecolor="white")
+    figure = Figure(figsize=(5 * len(columns), _BAR_INCHES * rows_high + 0.75), dpi=110, facecolor="white")
     unit = _BAR_INCHES / figure.get_figheight()
-    figure.text(0.02, 1 - 1.5 * unit, title, size=17, weight="bold", color=INK, va="center")
+    part = 1 / len(columns)
+    figure.text(0.06 * part, 1 - 1.5 * unit, title, size=17, weight="bold", color=INK, va="center")
     for i, column in enumerate(columns):
         top = 1 - 3 * unit
         for name, bars in column:
             top -= _GAP * unit
-            axes = figure.add_axes((0.095 + 0.325 * i, top - (bars - 1) * unit, 0.165, bars * unit))
+            axes = figure.add_axes(((i + 0.285) * part, top - (bars - 1) * unit, 0.455 * part, bars * unit))
             _bars(axes, name, panels[name], rows, most)
             top -= bars * unit
     return figure
@@ -170,23 +173,28 @@ def _write_counts(axes: Axes, counts: Sequence[Sequence[int]], shares: Sequence[
             axes.text(x + 0.5, y + 0.5, text, ha="center", va="center", size=8, color=color)
 
 
-def histograms(panels: Mapping[str, Mapping[int, int]], limits: Mapping[str, int]) -> Figure:
+def histograms(panels: Mapping[str, Bins], limits: Mapping[str, int]) -> Figure:
     """Rows by a whole number, panels side by side, each named under its axis.
 
     Args:
-        panels: name -> number -> rows.
-        limits: name -> the last number before a line; its axis starts at 0 and reaches beyond it.
+        panels: name -> rows.
+        limits: name -> the last number before a line.
     """
+    from matplotlib.ticker import MaxNLocator
+
     figure = _sheet(6.5 * len(panels), 4)
     side_by_side = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, (name, counts) in zip(side_by_side, panels.items(), strict=True):
-        axes.bar(list(counts), list(counts.values()), width=0.9, color=BAR)
+    for axes, (name, bins) in zip(side_by_side, panels.items(), strict=True):
+        centers = [start + (bins.width - 1) / 2 for start in bins.starts]
+        axes.bar(centers, bins.rows, width=0.9 * bins.width, color=BAR)
         if name in limits:
             axes.axvline(limits[name] + 0.5, color=ACCENT, linestyle="--")
-            axes.set_xlim(0, max(limits[name] + 2, *counts))
             axes.set_title(f"limit {limits[name]}", loc="right", size=10, color=ACCENT)
-        axes.set_xlabel(name, color=INK)
+        axes.set_xlim(bins.starts.start - 1, bins.starts.stop)
+        axes.set_xlabel("; ".join(filter(None, (name, bins.left_out))), color=INK)
         axes.set_ylabel("rows", color=INK)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_formatter("{x:,.0f}")
         axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby, pairwise
+from dataclasses import dataclass
+from itertools import accumulate, groupby, pairwise
 
 from fsynth.data import attributes
 
@@ -31,6 +32,8 @@ _SLOT_OF = {
 }
 _NAMED = (10, 50, 100)
 """Repetition is told of this many sentences."""
+MOST_BINS = 80
+_USUAL, _STRETCH, _BEYOND_LIMIT = 0.95, 2, 1.3
 
 
 def words(sentence: str) -> list[str]:
@@ -87,6 +90,57 @@ def length_counts(sentences: Sentences, lengths: Callable[[Sequence[str]], Seque
 
 def lengths_in_words(sentences: Sequence[str]) -> list[int]:
     return [len(words(sentence)) for sentence in sentences]
+
+
+@dataclass(frozen=True)
+class Bins:
+    """``rows`` of each ``width`` numbers from ``first`` on; ``beyond``: rows of larger numbers."""
+
+    first: int
+    width: int
+    rows: tuple[int, ...]
+    beyond: int
+
+    @property
+    def starts(self) -> range:
+        """The first number of every bin."""
+        return range(self.first, self.first + self.width * len(self.rows), self.width)
+
+    @property
+    def left_out(self) -> str:
+        """What an axis says of the rows beyond it; empty for none."""
+        return f"{self.beyond:,} longer than {self.starts.stop - 1:,} left out" if self.beyond else ""
+
+
+def bins(counts: Mapping[int, int], limit: int | None = None) -> Bins:
+    """Lengths for a histogram, at most `MOST_BINS`. A few sentences much longer than the rest are beyond its
+    axis: they would press all others into one bar.
+
+    Args:
+        counts: of `length_counts`.
+        limit: a length to be seen, with room behind it; the axis then starts at 0.
+    """
+    first = min(counts) if limit is None else 0
+    last = _last_shown(counts) if limit is None else max(limit + 1, _last_shown(counts, limit))
+    width = -(-(last - first + 1) // MOST_BINS)
+    rows = [0] * -(-(last - first + 1) // width)
+    beyond = 0
+    for length, count in counts.items():
+        place = (length - first) // width
+        if place < len(rows):
+            rows[place] += count
+        else:
+            beyond += count
+    return Bins(first, width, tuple(rows), beyond)
+
+
+def _last_shown(counts: Mapping[int, int], limit: int = 0) -> int:
+    """The longest, or a few times what nearly all stay below."""
+    usual = max(1, int(_USUAL * sum(counts.values())))
+    lengths = sorted(counts)
+    passed = accumulate(counts[length] for length in lengths)
+    reached = next(length for length, rows in zip(lengths, passed, strict=True) if rows >= usual)
+    return min(lengths[-1], max(_STRETCH * reached, int(_BEYOND_LIMIT * limit)))
 
 
 def repetition(sentences: Sentences) -> dict[str, int]:

@@ -136,7 +136,11 @@ def division(folder: Path, options: Options) -> Section | None:
         return None
     sizes = record["rows"][TRAIN], record["rows"][TEST]
     panels = tuple(
-        (TITLES[column], _difference(record["differences"][column]), _pairs(record["labels"][column], sizes))
+        (
+            _titled(TITLES[column], len(record["labels"][column]) - MOST_COMPARED),
+            _difference(record["differences"][column]),
+            _pairs(record["labels"][column], sizes),
+        )
         for column in TITLES
         if column in LABELS
     )
@@ -180,8 +184,11 @@ def bars(
         Bar(label, count / longest, f"{count:,}", colors(label) if colored else ())
         for label, count in counts[:most]
     )
-    rest = len(counts) - len(shown)
-    return Panel(title + (f" ({rest:,} rarer left out)" if rest else ""), shown)
+    return Panel(_titled(title, len(counts) - len(shown)), shown)
+
+
+def _titled(title: str, left_out: int) -> str:
+    return f"{title} ({left_out:,} rarer left out)" if left_out > 0 else title
 
 
 def colors(label: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fsynth.data import captions
 from fsynth.data.captions import SLOTS
 from fsynth.report.blocks import (
     Block,
@@ -26,8 +27,9 @@ from fsynth.report.blocks import (
 from fsynth.report.data_labels import bars
 from fsynth.report.data_overview import record_of
 
-MOST_COLUMNS = 80
 FRAMES, SENTENCES, WORDS = 12, 12, 20
+MOST_LABELS, DIGITS = 12, 30
+"""Labels under an axis, and digits of all together: what has room on a phone."""
 LONG = 180
 """Letters of a sentence that are shown."""
 
@@ -77,22 +79,19 @@ def histogram(
         limit: the last number before a line, and what the line is called; the axis reaches beyond it.
     """
     numbers = {int(number): rows for number, rows in counts.items()}
-    last = max(*numbers, limit[0] + 1 if limit else 0)
-    first = 0 if limit else min(numbers)
-    width = -(-(last - first + 1) // MOST_COLUMNS)
-    starts = range(first, last + 1, width)
-    rows = [sum(numbers.get(start + step, 0) for step in range(width)) for start in starts]
-    every = max(1, round(len(rows) / 12))
+    bins = captions.bins(numbers, limit[0] if limit else None)
+    labels = min(MOST_LABELS, DIGITS // len(str(bins.starts[-1])))
+    every = -(-len(bins.rows) // labels)
     columns = tuple(
         Column(
             str(start) if place % every == 0 else "",
-            count / max(rows),
-            f"{start if width == 1 else f'{start} to {start + width - 1}'}: {count:,} rows",
+            count / max(bins.rows),
+            f"{start if bins.width == 1 else f'{start} to {start + bins.width - 1}'}: {count:,} rows",
         )
-        for place, (start, count) in enumerate(zip(starts, rows, strict=True))
+        for place, (start, count) in enumerate(zip(bins.starts, bins.rows, strict=True))
     )
-    line = ((limit[0] - first) // width, limit[1]) if limit else None
-    return Histogram(title, x_title, columns, lead, line)
+    line = ((limit[0] - bins.first) // bins.width, limit[1]) if limit else None
+    return Histogram(title, "; ".join(filter(None, (x_title, bins.left_out))), columns, lead, line)
 
 
 def _in_words(found: Mapping[str, Any]) -> Histogram:
@@ -111,7 +110,7 @@ def _range(counts: Mapping[str, int]) -> str:
     passed = itertools.accumulate(rows for _, rows in numbers)
     half = sum(counts.values()) / 2
     median = next(number for (number, _), so_far in zip(numbers, passed, strict=True) if so_far >= half)
-    return f"{numbers[0][0]} to {numbers[-1][0]}, median {median}"
+    return f"{numbers[0][0]:,} to {numbers[-1][0]:,}, median {median:,}"
 
 
 def _frames(found: Mapping[str, Any], rows: int) -> list[Block]:
