@@ -68,7 +68,7 @@ def label_bars(panels: Mapping[str, Counts], rows: int | None, title: str, most:
         top = 1 - 3 * unit
         for name, bars in column:
             top -= _GAP * unit
-            axes = figure.add_axes(((i + 0.285) * part, top - (bars - 1) * unit, 0.455 * part, bars * unit))
+            axes = figure.add_axes(((i + 0.285) * part, top - (bars - 1) * unit, 0.435 * part, bars * unit))
             _bars(axes, name, panels[name], rows, most)
             top -= bars * unit
     return figure
