@@ -31,7 +31,7 @@ from fsynth.data import (
     sources,
     splits,
 )
-from fsynth.data.export_folder import Export
+from fsynth.data.export_folder import PICTURES, Export
 from fsynth.data.export_formats import FORMATS
 from fsynth.data.labels import LABELS
 from fsynth.errors import ConfigError, DataError, OutputError
@@ -213,6 +213,7 @@ def _plan(config: DataExportConfig, source: Source, parts: Mapping[str, datasets
         "fingerprint": source.fingerprint,
         "rows": {name: len(part) for name, part in parts.items()},
         "content": _digest(parts.values()),
+        PICTURES: export_rows.state_of(parts.values()),
     }
     if config.format != "imagefolder":
         plan["shard_size"] = config.shard_size
@@ -276,6 +277,7 @@ def _hdf5_job(config: DataExportConfig) -> _Job:
         return {file: layout.HDF5}, {"rows": {"all": hdf5_pictures.HDF5Pictures(file).rows}, "bytes": size}
 
     plan = {"format": "hdf5", "source": str(zipped.path.resolve()), "member": member, "bytes": size}
+    plan[PICTURES] = picture_files.file_state(zipped.path)
     facts = {"terms": _terms(drawn_archive.holds_drawings(where), "FashionSynthesis", place.root)}
     use = f"with {config.output} anywhere under {place.root}, it is read instead of {layout.HDF5_ZIP}"
     return _Job(plan, facts, f"{layout.HDF5} out of {zipped.path}", size, size, use, write)

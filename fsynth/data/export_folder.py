@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from fsynth import outputs
-from fsynth.data.export_formats import Part, write_metadata
+from fsynth.data.export_formats import METADATA, Part, write_metadata
 from fsynth.data.export_record import RECORD, UNFINISHED, read
 from fsynth.data.export_rows import Sample
 from fsynth.errors import OutputError
 
 PLAN = "plan.json"
+PICTURES = "pictures"
+"""In a plan: the state of the pictures' files."""
 LOCK = "lock"
 
 
@@ -40,11 +42,12 @@ def look(output: Path, plan: Mapping[str, Any]) -> dict[str, Any] | None:
     """The record of the export when the folder holds it whole, None when it is to be begun or gone on with.
 
     Raises:
-        OutputError: the folder holds an export of another plan.
+        OutputError: the folder holds an export of another plan, or not all that its record promises.
     """
     unfinished = output / UNFINISHED
     if (record := read(output)) is not None:
         _refuse_other(record, plan, f"{output} holds an export", f"remove {output}")
+        _refuse_gaps(output, record.get("files", {}))
         return record
     if (unfinished / PLAN).is_file():
         begun = json.loads((unfinished / PLAN).read_text(encoding="utf-8"))
@@ -154,7 +157,8 @@ class Export:
                 outputs.put_in_place(place, self.output / name)
             elif not (self.output / name).exists():
                 raise OutputError(f"{self.output / name} is gone; remove {self.output} and run again")
-        outputs.write_json(self.output / RECORD, record)
+        sizes = {name: _size(self.output / name) for name in moves.values()}
+        outputs.write_json(self.output / RECORD, {**record, "files": sizes})
         shutil.rmtree(self.folder)
 
     def _record(self, split: str, number: int) -> Path:
@@ -233,8 +237,37 @@ def _alone(export: Export) -> Iterator[None]:
         lock.release()
 
 
+def _size(place: Path) -> int | None:
+    """Bytes of a file; None of a folder."""
+    return place.stat().st_size if place.is_file() else None
+
+
+def _refuse_gaps(output: Path, files: Mapping[str, int | None]) -> None:
+    """Stop at an export that has lost some of what it was finished with."""
+    for name, size in files.items():
+        gone = next(_gone(output / name), None) if size is None else None
+        if gone is not None or _size(output / name) != size:
+            what = f"{gone or output / name} is gone or cut off"
+            raise OutputError(f"{output} was a whole export, but {what}; remove {output} and run again")
+
+
+def _gone(folder: Path) -> Iterator[Path]:
+    """Pictures of a split that its table lists and that are not there, or the table."""
+    if not (folder / METADATA).is_file():
+        yield folder / METADATA
+        return
+    with (folder / METADATA).open(encoding="utf-8", newline="\n") as lines:
+        files = (folder / json.loads(line)["file_name"] for line in lines)
+        yield from (file for file in files if not file.is_file())
+
+
 def _refuse_other(there: Mapping[str, Any], plan: Mapping[str, Any], what: str, instead: str) -> None:
     for key, wanted in plan.items():
+        if there.get(key) != wanted and key == PICTURES:
+            raise OutputError(
+                f"{what} of these pictures as they were; files of the source have changed since: "
+                f"{instead}, or name another --output"
+            )
         if there.get(key) != wanted:
             raise OutputError(
                 f"{what} of other settings ({key}: {there.get(key)}; now {wanted}); give the same again, "

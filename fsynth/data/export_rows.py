@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,8 @@ SUFFIXES = {
     "TIFF": ".tif",
 }
 """Format of a picture -> the ending of its file."""
+BATCH = 256
+"""Pictures of a table that are looked at together."""
 LOOKS = 32  # pictures that a size is judged by
 
 
@@ -46,9 +50,7 @@ class Samples:
     """The rows of a split, read one by one."""
 
     def __init__(self, dataset: datasets.Dataset) -> None:
-        import datasets
-
-        self._dataset = dataset.cast_column("image", datasets.Image(decode=False))
+        self._dataset = dataset.cast_column("image", _undecoded())
         self._names = {column: dataset.features[column].names for column in LABELS}
 
     def __len__(self) -> int:
@@ -84,6 +86,33 @@ def expected_bytes(parts: Sequence[datasets.Dataset]) -> int:
         looked = range(0, len(samples), -(-len(samples) // LOOKS))
         total += sum(len(samples[index].content) for index in looked) / len(looked) * len(samples)
     return round(total)
+
+
+def state_of(parts: Iterable[datasets.Dataset]) -> str:
+    """12 hex digits that change with any picture: with size and time of its file or archive, with the version
+    of a shard elsewhere, with the content of one that lies in a table."""
+    digest = hashlib.sha256()
+    for part in parts:
+        images = part.select_columns(["image"]).cast_column("image", _undecoded())
+        for batch in images.with_format("arrow").iter(BATCH):
+            lines = [_state(image) for image in batch.column("image").to_pylist()]
+            digest.update("\n".join([*lines, ""]).encode())
+    return digest.hexdigest()[:12]
+
+
+def _undecoded() -> datasets.Image:
+    import datasets
+
+    return datasets.Image(decode=False)
+
+
+def _state(image: dict[str, Any]) -> str:
+    path = image["path"] or ""
+    if image["bytes"] is not None:
+        return f"{len(image['bytes'])} {zlib.crc32(image['bytes'])}"
+    if picture_files.is_ours(path):
+        return picture_files.state(path)
+    return path if "://" in path else picture_files.file_state(path)
 
 
 def refuse_unsafe_names(names: Sequence[str]) -> None:

@@ -138,6 +138,22 @@ def in_memory(path: str) -> bool:
     return protocol == HDF5 and _pictures(_parts(place)[0]).in_memory
 
 
+def state(path: str) -> str:
+    """What changes with the file that a path of ours lies in, or with the version of one elsewhere."""
+    protocol, _, place = path.partition("://")
+    file, inside = _parts(place)
+    return inside if protocol == REMOTE_TAR else file_state(file)
+
+
+def file_state(file: str | Path) -> str:
+    """Size and time of a file here; empty where it is not there."""
+    try:
+        stat = Path(file).stat()
+    except OSError:
+        return ""
+    return f"{stat.st_size} {stat.st_mtime_ns}"
+
+
 def no_picture(path: str, error: Exception) -> DataError:
     """What to say of a path whose content a decoder refused, with one of `undecodable`."""
     protocol, _, place = path.partition("://")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 
 import pytest
 
 from fsynth import cli, outputs
-from fsynth.data import export_folder, export_rows, picture_files, sources
+from fsynth.data import export_folder, export_formats, export_rows, picture_files, sources
 from fsynth.errors import DataError, OutputError
 from tests.data import exports, make_fixture
 from tests.data import make_sources as make
@@ -147,6 +148,51 @@ def test_a_whole_export_is_neither_written_again_nor_over(benchmark_folder, tmp_
     (tmp_path / "mine" / "thesis.tex").touch()
     with pytest.raises(OutputError, match=r"--output .*mine is not empty; name a new or empty folder"):
         exports.benchmark(benchmark_folder, tmp_path / "mine")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda root: _folder(root),
+        lambda root: make.shard(root / "a.tar", make.samples()),
+        lambda root: make.parquet(root / "train.parquet"),
+    ],
+    ids=["image folder", "webdataset", "parquet"],
+)
+def test_pictures_that_changed_since_are_noticed(tmp_path, stops, monkeypatch, write):
+    """Before an interrupted export mixes them with the old ones, and before it is called whole."""
+    monkeypatch.setattr(export_formats, "FOLDER", 1)
+    data, out = write(tmp_path / "data"), tmp_path / "out"
+    exports.export(data, tmp_path / "whole")
+    stops(int(json.loads((tmp_path / "whole" / "export.json").read_text())["rows"]["train"]) - 1)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        exports.export(data, out)
+    assert "is unfinished" in stopped.value.__notes__[0]
+    monkeypatch.setattr(make, "jpeg", lambda row: make_fixture.jpeg(row + 1))
+    write(tmp_path / "data")
+    for folder, what in ((out, "an unfinished export"), (tmp_path / "whole", "an export")):
+        with pytest.raises(OutputError) as error:
+            exports.export(data, folder)
+        assert str(error.value) == (
+            f"{folder} holds {what} of these pictures as they were; files of the source have changed since: "
+            f"remove {folder}, or name another --output"
+        )
+
+
+@pytest.mark.parametrize("format", exports.FORMATS)
+def test_an_export_that_has_lost_a_file_is_not_called_whole(benchmark_folder, tmp_path, format):
+    out = tmp_path / "out"
+    exports.benchmark(benchmark_folder, out, format)
+    exports.benchmark(benchmark_folder, out, format)
+    lost = max(out.rglob({"imagefolder": "*.jpg", "webdataset": "*.tar"}.get(format, "*.parquet")))
+    cut_off = [] if format == "imagefolder" else [lambda: lost.write_bytes(b"")]  # its sizes are not kept
+    for spoil in (*cut_off, lost.unlink):
+        spoil()
+        with pytest.raises(OutputError) as error:
+            exports.benchmark(benchmark_folder, out, format)
+        assert str(error.value) == (
+            f"{out} was a whole export, but {lost} is gone or cut off; remove {out} and run again"
+        )
 
 
 def test_two_processes_do_not_write_the_same_export(benchmark_folder, tmp_path):
