@@ -5,6 +5,9 @@ hashes differ in at most `NEAR` of 256 bits and their colours on a 4 x 4 grid by
 The hash is the discrete cosine transform's (C. Zauner, "Implementation and Benchmarking of Perceptual Image
 Hash Functions", 2010) with 256 bits instead of 64: figures on a plain ground share their 64 coarsest bits.
 The hash sees no colour, so the grid tells one garment in two colours apart.
+
+Not found: mirror images (128 bits), and crops: with 1 of 256 px off each edge 244 of 300 photos are, with
+3 px 5.
 """
 
 from __future__ import annotations
@@ -23,8 +26,8 @@ SIDE, KEPT = 64, 16
 """The picture is shrunk to SIDE x SIDE, and the KEPT x KEPT coarsest frequencies are hashed."""
 GRID = 4
 NEAR = 10
-"""Bits. Saved again as JPEG or at half the size, pictures move by up to 10;
-of 6,000 drawn ones no two are nearer than 16."""
+"""Bits. 300 photos of 256 px move by up to 10 when saved again as JPEG of quality 60, by up to 8 at half the
+size; at quality 30, 5 of them move by more. Different photos are at least 64 apart, 6,000 drawn ones 16."""
 NEAR_COLOR = 8.0
 """Levels of 0..255, mean over the grid."""
 BLANK = 2.0

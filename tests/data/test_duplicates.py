@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from fsynth.data import duplicates
+from fsynth.data import duplicates, sources
+
+SHARED = Path(__file__).parents[2].parent / "shared/data"
 
 
 def _scanned(pictures: list[Image.Image | None], rows: list[int] | None = None) -> pa.Table:
@@ -33,9 +36,9 @@ def _texture(seed: int) -> Image.Image:
     return Image.fromarray(noise).resize((128, 128), Image.Resampling.BICUBIC)
 
 
-def _saved_again(picture: Image.Image) -> Image.Image:
+def _saved_again(picture: Image.Image, quality: int = 80) -> Image.Image:
     content = io.BytesIO()
-    picture.save(content, "JPEG", quality=80)
+    picture.save(content, "JPEG", quality=quality)
     return Image.open(io.BytesIO(content.getvalue()))
 
 
@@ -115,3 +118,30 @@ def test_groups_are_chains():
     )
     assert duplicates.near_groups(table) == [[0, 1, 2]]
     assert duplicates.near_groups(table, 7) == []
+
+
+# ------------------------------------------------------------------------------------------ real photos
+
+
+@pytest.fixture(scope="module")
+def photos():
+    root = SHARED / "clothing-photos-300"
+    if not root.is_dir():
+        pytest.skip("no real photos here")
+    source = sources.open_source(root, root / "password.txt")
+    return [row["image"].convert("RGB") for row in source.train.select(range(100))]
+
+
+def _found(photos, change) -> int:
+    """How many are near duplicates of what they are changed to."""
+    return sum(bool(duplicates.near_groups(_scanned([photo, change(photo)]))) for photo in photos)
+
+
+def test_photos_saved_again_or_halved_are_found(photos):
+    assert _found(photos, lambda photo: _saved_again(photo, quality=60)) == len(photos)
+    assert _found(photos, lambda photo: photo.resize((128, 128), Image.Resampling.LANCZOS)) == len(photos)
+
+
+def test_crops_and_mirror_images_of_photos_are_not_as_the_readme_says(photos):
+    assert _found(photos, lambda photo: photo.crop((3, 3, photo.width - 3, photo.height - 3))) < 10
+    assert not _found(photos, ImageOps.mirror)
