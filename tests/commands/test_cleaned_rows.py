@@ -91,6 +91,18 @@ def test_clip_finetune_and_clip_eval_list_what_they_left_out(archive, models, tm
     assert "7 dropped" in json.loads((done.folder / "scores.json").read_text())["data"]
 
 
+@pytest.mark.parametrize("kind", ["folder", "parquet", "shards"])
+def test_other_sources_lose_the_same_rows(kind, models, tmp_path):
+    data = make_flaws.source(tmp_path / "data", kind)
+    result = clip_finetune.main(
+        ClipFinetuneConfig(
+            data=data, model=str(models / "clip"), epochs=1, batch_size=8, output=tmp_path / "run", **FLAGS
+        )
+    )
+    assert (result.pairs, result.n_samples) == (12, 5)
+    assert {make_flaws.ORDER[kind][row] for row in _dropped(result.folder)} == make_flaws.DROPPED
+
+
 @pytest.mark.parametrize("kind", [DataCheckConfig, DataReportConfig])
 def test_checks_and_reports_look_at_all_rows(kind):
     assert not set(FLAGS) & {field.name for field in dataclasses.fields(kind)}

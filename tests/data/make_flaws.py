@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,14 @@ from tests.data import make_fixture, make_sources
 SIDE = 48
 TEST = (0, 4, 8, 12, 16, 20)
 """Test rows of `make_fixture`'s split."""
+SIDES = {"train": [row for row in range(make_fixture.ROWS) if row not in TEST], "test": list(TEST)}
+ORDER = {
+    "archive": list(range(make_fixture.ROWS)),
+    "folder": [*SIDES["test"], *SIDES["train"]],
+    "parquet": [*SIDES["train"], *SIDES["test"]],
+    "shards": [*SIDES["train"], *SIDES["test"]],
+}
+"""Kind of source -> the row that each of its rows shows; all but the archive number side by side."""
 UNREADABLE = {3: "train", 8: "test"}
 SMALL = {5: (20, 40), 12: (20, 20)}
 """Row -> size; 12 is a test row, and stays."""
@@ -49,11 +58,57 @@ def contents(rows: int = make_fixture.ROWS) -> list[bytes]:
     return files
 
 
-def archive(root: Path) -> Path:
+def source(root: Path, kind: str, changed: Mapping[int, bytes] | None = None) -> Path:
+    """A source of one of the kinds in `ORDER`, with the sides of the archive.
+
+    Args:
+        changed: rows whose file is another.
+    """
+    files = dict(enumerate(contents())) | dict(changed or {})
+    if kind == "archive":
+        return archive(root, files)
+    for side, rows in SIDES.items():
+        {"folder": _folder, "parquet": _parquet, "shards": _shard}[kind](
+            root, side, {row: files[row] for row in rows}
+        )
+    return root
+
+
+def _folder(root: Path, side: str, files: Mapping[int, bytes]) -> None:
+    lines = [{"file_name": f"{row:02d}.jpg", "text": _text(row)} for row in files]
+    make_sources.jsonl(root / side, lines)
+    for row, content in files.items():
+        (root / side / f"{row:02d}.jpg").write_bytes(content)
+
+
+def _parquet(root: Path, side: str, files: Mapping[int, bytes]) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    images = [{"bytes": content, "path": None} for content in files.values()]
+    root.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(
+        pa.table({"image": images, "text": list(map(_text, files))}), root / f"{side}.parquet"
+    )
+
+
+def _shard(root: Path, side: str, files: Mapping[int, bytes]) -> None:
+    members: dict[str, bytes] = {}
+    for row, content in files.items():
+        members |= {f"{row:02d}.jpg": content, f"{row:02d}.txt": _text(row).encode()}
+    make_sources.shard(root / f"{side}.tar", members)
+
+
+def _text(row: int) -> str:
+    return f"the lady wore a red dress number {row}."
+
+
+def archive(root: Path, files: Mapping[int, bytes] | None = None) -> Path:
     """`make_fixture`'s folder without its HDF5."""
     make_fixture.write_benchmark(root)
     (root / "Img" / "G2.h5").unlink()
-    members = {make_fixture.name(row): content for row, content in enumerate(contents())}
+    given = files or dict(enumerate(contents()))
+    members = {make_fixture.name(row): content for row, content in given.items()}
     make_fixture.save_zip(root / "Img" / "img.zip", make_fixture.ROWS, members=members)
     return root
 
@@ -65,5 +120,5 @@ def folder(root: Path) -> Path:
         file = root / f"{row:02d}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-        rows.append({"file_name": file.name, "text": f"the lady wore a red dress number {row}."})
+        rows.append({"file_name": file.name, "text": _text(row)})
     return make_sources.jsonl(root, rows)

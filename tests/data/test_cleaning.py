@@ -18,6 +18,7 @@ from fsynth.data.splits import Splits
 from fsynth.errors import DataError, OutputError
 from tests.data import make_fixture, make_flaws
 
+SMALL = {"min_side": 30, "workers": 0}
 ALL = {"drop_duplicates": True, "drop_unreadable": True, "min_side": 30}
 
 
@@ -119,18 +120,14 @@ def test_every_kind_of_source_is_cleaned_after_it_was_divided(tmp_path):
 
 
 def test_pictures_inside_parquet_files_are_cleaned(tmp_path, reads):
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    images = [{"bytes": content, "path": None} for content in make_flaws.contents()]
-    texts = [f"a red dress {row}" for row in range(len(images))]
-    parquet.write_table(pa.table({"image": images, "text": texts}), tmp_path / "train.parquet")
+    root = make_flaws.source(tmp_path / "data", "parquet")
+    order = make_flaws.ORDER["parquet"]
     for _ in range(2):
-        source = sources.open_source(tmp_path, drop_duplicates=True, drop_unreadable=True, workers=0)
-        gone = {one.row for one in source.dropped}
-        assert (
-            set(make_flaws.UNREADABLE) <= gone and len(gone & {7, 9, 10}) >= 2 and len(gone & {13, 14}) >= 1
-        )
+        source = sources.open_source(root, drop_duplicates=True, drop_unreadable=True, workers=0)
+        kept = {
+            order[one.row]: None if one.kept_row is None else order[one.kept_row] for one in source.dropped
+        }
+        assert kept == {3: None, 8: None, **make_flaws.SAME, **make_flaws.NEARLY}
     assert len(reads) == 1
 
 
@@ -189,6 +186,17 @@ def test_what_stays_is_whole_clean_and_comparable(source, unreadable, min_side, 
         assert all(staying.intersection(group) for group in facts.groups)
 
 
+def test_of_repeated_validation_pictures_the_first_stays_and_gives_way_to_other_sides():
+    sides = [np.array(rows, np.int64) for rows in ([0, 1], [2, 3, 4, 5], [6])]
+    divided = Splits(*sides, [f"{row}.jpg" for row in range(7)], "drawn")
+    facts = Facts([(9, 9)] * 7, {}, [[0, 2], [3, 4], [5, 6]])
+    cleaned = cleaning.apply(facts, divided, Rules(duplicates=True))
+    kept = {one.row: (one.kept_row, one.kept_split) for one in cleaned.dropped}
+    assert kept == {2: (0, "train"), 4: (3, "validation"), 5: (6, "test")}
+    assert {one.split for one in cleaned.dropped} == {"validation"}
+    assert cleaned.splits.validation.tolist() == [3]
+
+
 @given(st.lists(st.lists(st.integers(0, 30), min_size=2, max_size=4, unique=True), max_size=12))
 def test_groups_that_share_a_row_are_one(groups):
     wanted: list[set[int]] = []
@@ -236,6 +244,18 @@ def test_pictures_are_read_once_whatever_is_asked_of_them(archive, no_password, 
     (file,) = (cache / "cleaning").glob("*.json")
     kept = json.loads(file.read_text())
     assert set(kept) == {"sizes", "errors", "groups"} and kept["groups"] == [[0, 1], [7, 9, 10], [13, 14]]
+
+
+@pytest.mark.parametrize("kind", make_flaws.ORDER)
+def test_files_that_were_replaced_are_read_anew(tmp_path, no_password, reads, kind):
+    root = make_flaws.source(tmp_path / "data", kind)
+    small = {21: make_flaws.jpeg(make_flaws.texture(21, (8, 8)))}
+    for changed, gone in (({}, {5}), (small, {5, 21}), ({}, {5, 21})):
+        if changed:
+            make_flaws.source(root, kind, changed)
+        source = sources.open_source(root, root / "password.txt" if kind == "archive" else None, **SMALL)
+        assert {make_flaws.ORDER[kind][one.row] for one in source.dropped} == gone
+    assert reads == [make_fixture.ROWS] * 2
 
 
 @pytest.mark.parametrize("change", ["touched", "limit", "version", "cut off", "another list"])
