@@ -7,9 +7,10 @@ not, which is then read as that of FashionSynthesis.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import os.path
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fsynth.data import deepfashion_sentences as sentences
 from fsynth.data import fashion_synthesis, layout, picture_files
@@ -23,6 +24,8 @@ ATTRIBUTE_NAMES, ATTRIBUTE_ROWS = "list_attr_cloth.txt", "list_attr_img.txt"
 PARTITION = "list_eval_partition.txt"
 DESCRIPTIONS = "list_description_inshop.json"
 FILES = (CATEGORY_ROWS, PARTITION, DESCRIPTIONS)
+CATEGORY_COLUMNS, IN_SHOP_COLUMNS = (2, False), (3, True)
+"""Of their lists of sides: how many, and whether with items. Consumer-to-shop's has four."""
 
 SPLITS = {"train": "train", "val": "validation", "test": "test", "query": "test", "gallery": "test"}
 PEOPLE = {"WOMEN": ("the lady", "female"), "MEN": ("the man", "male")}
@@ -93,10 +96,45 @@ def open_in_shop(root: Path, partition: Path, descriptions: Path | None, ask: As
     )
 
 
-def is_in_shop(partition: Path) -> bool:
-    """Whether a partition list is In-shop's: it has items."""
-    with partition.open(encoding="utf-8", errors="replace") as lines:
-        return "item_id" in [*lines.readline().split(), *lines.readline().split()]
+def find(
+    root: Path, found: Mapping[str, list[Path]]
+) -> tuple[Literal["category", "in-shop"], tuple[Path | None, ...]] | None:
+    """The benchmark under a folder, and its lists as its opener takes them; None for no whole one.
+
+    All of DeepFashion's benchmarks call their list of sides the same: its columns tell them apart, and lists
+    belong together that lie close together.
+
+    Args:
+        found: of `FILES`, as `layout.find_files` finds them.
+
+    Raises:
+        DataError: two benchmarks, or two different copies of one.
+    """
+    sides = {file: _columns(file) for file in found.get(PARTITION, ())}
+    in_shop = layout.choose(root, [file for file in sides if sides[file] == IN_SHOP_COLUMNS], [])
+    rows = layout.choose(root, found.get(CATEGORY_ROWS, []), [])
+    partition = rows and _closest(rows, [file for file in sides if sides[file] == CATEGORY_COLUMNS])
+    if in_shop and partition:
+        raise DataError(
+            f"{root} holds two of DeepFashion's benchmarks, Category/Attribute ({rows}) and In-shop "
+            f"({in_shop}); point --data at the folder of one of them"
+        )
+    if in_shop:
+        return "in-shop", (in_shop, _closest(in_shop, found.get(DESCRIPTIONS, ())))
+    return ("category", (rows, partition)) if partition else None
+
+
+def _closest(file: Path, others: Sequence[Path]) -> Path | None:
+    """The file that shares most folders with another one, the first of several."""
+    return max(others, key=lambda other: len(Path(os.path.commonpath([file, other])).parts), default=None)
+
+
+def _columns(file: Path) -> tuple[int, bool]:
+    """How many columns a list has, and whether they tell items: its second line."""
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        lines.readline()
+        names = lines.readline().split()
+    return len(names), "item_id" in names
 
 
 def table(file: Path) -> list[list[str]]:
@@ -182,7 +220,7 @@ def _open(listed: Listed, root: Path, files: Sequence[str], origin: Path, ask: A
     if not files:
         raise DataError(f"{origin} lists no pictures; get it again")
     notes: list[str] = []
-    paths, place = _unpacked(root, files), ""
+    paths, place = _unpacked(root, origin, files), ""
     if paths is not None:
         need_files(paths, str(origin))
     else:
@@ -192,8 +230,10 @@ def _open(listed: Listed, root: Path, files: Sequence[str], origin: Path, ask: A
     return listed.open(f"{what}, made sentences{place}", notes)
 
 
-def _unpacked(root: Path, files: Sequence[str]) -> list[str] | None:
-    for folder in (root / name for name in _FOLDERS):
+def _unpacked(root: Path, origin: Path, files: Sequence[str]) -> list[str] | None:
+    """In the benchmark's own folder, or any above it up to the root."""
+    above = [folder for folder in origin.parents if folder.is_relative_to(root)]
+    for folder in (start / name for start in above for name in _FOLDERS):
         for cut in ("", "img/"):
             if (folder / files[0].removeprefix(cut)).is_file():
                 return [str((folder / file.removeprefix(cut)).absolute()) for file in files]

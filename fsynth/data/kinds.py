@@ -140,13 +140,8 @@ def find(root: Path | str) -> Found:
     found = layout.find_files(root, (*layout.FILES, *deepfashion.FILES))
     if layout.ANNOTATION in found:
         return Found("benchmark", layout.among(root, found))
-    if deepfashion.PARTITION in found:
-        partition = found[deepfashion.PARTITION][0]
-        if deepfashion.CATEGORY_ROWS in found:
-            return Found("category", (found[deepfashion.CATEGORY_ROWS][0], partition))
-        if deepfashion.is_in_shop(partition):
-            descriptions = next(iter(found.get(deepfashion.DESCRIPTIONS, ())), None)
-            return Found("in-shop", (partition, descriptions))
+    if lists := deepfashion.find(root, found):
+        return Found(*lists)
     if (root / caption_file.NAME).is_file():
         return Found("captions", root / caption_file.NAME)
     for suffix in FILE_KINDS:

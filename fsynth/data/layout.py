@@ -73,7 +73,7 @@ def among(root: Path, found: Mapping[str, list[Path]]) -> Layout:
     notes: list[str] = []
 
     def one(name: str) -> Path | None:
-        return _choose(root, found.get(name.lower(), []), notes)
+        return choose(root, found.get(name.lower(), []), notes)
 
     annotation = one(ANNOTATION)
     if annotation is None:
@@ -109,7 +109,12 @@ def _walk(root: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in files)
 
 
-def _choose(root: Path, candidates: list[Path], notes: list[str]) -> Path | None:
+def choose(root: Path, candidates: list[Path], notes: list[str]) -> Path | None:
+    """The nearest of several files of one name; a note where there are equal ones.
+
+    Raises:
+        DataError: they are not equal.
+    """
     if not candidates:
         return None
     first, *others = candidates

@@ -96,6 +96,40 @@ def test_category_attribute_refuses_foreign_codes_short_rows_and_pictures_that_a
         sources.open_source(category)
 
 
+def test_a_benchmark_may_lie_in_a_folder_of_its_own(tmp_path):
+    """As several downloads lie beside each other; Consumer-to-shop's list of sides is called the same."""
+    other = tmp_path / "Consumer-to-shop" / "Eval" / "list_eval_partition.txt"
+    columns = "image_pair_name_1 image_pair_name_2 item_id evaluation_status"
+    make.listing(other, columns, ["img/a.jpg img/b.jpg id_00000001 train"])
+    category = make.category(tmp_path / "Category and Attribute Prediction Benchmark")
+    rows = _rows(sources.open_source(category))
+    assert [row["name"] for row in rows] == [row["name"] for row in _rows(sources.open_source(tmp_path))]
+    in_shop = make.in_shop(tmp_path / "A")
+    with pytest.raises(DataError) as error:
+        sources.open_source(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path} holds two of DeepFashion's benchmarks, Category/Attribute ("
+        f"{category / 'Anno' / 'list_category_img.txt'}) and In-shop ("
+        f"{in_shop / 'Eval' / 'list_eval_partition.txt'}); point --data at the folder of one of them"
+    )
+    category.rename(tmp_path.with_name("elsewhere"))
+    assert len(_rows(sources.open_source(tmp_path))) == 4
+    _pack(in_shop, in_shop / "img")
+    assert len(_rows(sources.open_source(tmp_path, password=PASSWORD))) == 4
+
+
+def test_two_copies_of_a_benchmark_that_differ_are_refused(tmp_path):
+    one, two = make.in_shop(tmp_path / "A"), make.in_shop(tmp_path / "B")
+    assert len(_rows(sources.open_source(tmp_path))) == 4
+    file = two / "Eval" / "list_eval_partition.txt"
+    file.write_text(file.read_text().replace("query", "train"))
+    with pytest.raises(
+        DataError, match=f"{file.relative_to(tmp_path)} under {tmp_path} differ; point --data at"
+    ):
+        sources.open_source(tmp_path)
+    assert len(sources.open_source(one).test) == 2
+
+
 def test_in_shop_tests_on_query_and_gallery(in_shop):
     source = sources.open_source(in_shop)
     assert source.train["text"][:] == ["the lady is wearing a top", "the man is wearing a graphic tee"]
