@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fsynth import console
 from fsynth.config import DataCheckConfig
@@ -13,6 +14,13 @@ from fsynth.data.checks import Finding
 from fsynth.data.places import Place
 from fsynth.data.scan import Reading
 from fsynth.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+COLORS = dict(zip(checks.LEVELS, ("red", "yellow", "dim"), strict=True))
+MARGIN = 9
+"""Letters before a finding, which its level has."""
 
 
 @dataclass(frozen=True)
@@ -75,19 +83,26 @@ def _failure(root: str, findings: tuple[Finding, ...]) -> str:
 
 def _print(result: DataCheckResult) -> None:
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(box=None, show_header=False, pad_edge=False)
-    colors = dict(zip(checks.LEVELS, ("red", "yellow", "dim"), strict=True))
-    for finding in result.findings:
-        lines = [escape(finding.text)]
-        lines += [f"[dim]   {escape(example)}[/]" for example in finding.examples]
-        lines += [f"[dim]-> {escape(finding.advice)}[/]"] if finding.advice else []
-        color = colors[finding.level]
-        table.add_row(f"[{color}]{finding.level}[/]", finding.check, "\n".join(lines))
     out = Console(file=sys.stderr, highlight=False)
-    out.print(table)
+    for finding in result.findings:
+        _print_finding(out, finding)
     if result.passed:
-        out.print(f"no faults: {', '.join(result.passed)}", markup=False)
-    out.print(f"\nverdict: {result.verdict}", markup=False)
+        out.print(f"no faults: {', '.join(result.passed)}", markup=False, soft_wrap=not out.is_terminal)
+    out.print(f"\nverdict: {result.verdict}", markup=False, soft_wrap=not out.is_terminal)
+
+
+def _print_finding(out: Console, finding: Finding) -> None:
+    """Folded where a terminal ends, whole lines in a file; never cut, since names are what one looks for."""
+    from rich.text import Text
+
+    head = Text.assemble((f"{finding.check}: ", "bold"), finding.text)
+    parts = [(0, head), *((3, Text(example, "dim")) for example in finding.examples)]
+    parts += [(0, Text(f"-> {finding.advice}", "dim"))] if finding.advice else []
+    margin = f"{finding.level:<{MARGIN}}"
+    for indent, text in parts:
+        room = max(1, out.width - MARGIN - indent)
+        for line in text.wrap(out, room, overflow="fold") if out.is_terminal else [text]:
+            line.rstrip()
+            out.print(Text.assemble((margin, COLORS[finding.level]), " " * indent, line), soft_wrap=True)
+            margin = " " * MARGIN

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fsynth.console import counted
+from fsynth.console import counted, shortened
 from fsynth.data import attributes, duplicates
 from fsynth.data.clip_tokens import LIMIT
 from fsynth.data.labels import CATEGORIES, LABELS, agree
 from fsynth.data.sides import TEST, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -87,7 +89,7 @@ def sentences_against_codes(
         for row, (text, code) in enumerate(zip(texts, numbers, strict=False)):
             said, coded = getattr(attributes.parse(text), column), LABELS[column][code]
             if not agree(column, coded, said):
-                wrong.setdefault(row, f"{_row(row, names)}: {text!r}, {column} {coded}")
+                wrong.setdefault(row, f"{_row(row, names)}: {shortened(text)!r}, {column} {coded}")
     many = len(wrong) > FEW * len(texts)
     if wrong:
         yield Finding(
@@ -278,6 +280,17 @@ def _across(
                 f"{advice} (--drop-duplicates)",
                 _some(_group(group, names) for group in across),
             )
+
+
+def read_instead(read: Path, closed: Collection[Path]) -> Iterator[Finding]:
+    """ZIPs that did not open, while the HDF5 did: what is said of the pictures is not about them."""
+    if closed:
+        names = " and ".join(file.name for file in closed)
+        text = f"pictures were read from {read.name} instead; those of {names} were not opened"
+        advice = (
+            "what else is said of pictures is about those read: mend what keeps these closed, check again"
+        )
+        yield Finding("warning", "sources", len(closed), text, advice)
 
 
 def sources_differ(scanned: pa.Table, names: Sequence[str]) -> Iterator[Finding]:

@@ -134,10 +134,12 @@ def inspect(
     _check_rows(rows, report)
     if rows.name:  # elsewhere several sentences may be of one picture
         report.add("names", found=checks.repeated_names(rows.name))
-    zipped = None if image_source == "hdf5" else _read_zips(where, rows.name, ask, report)
+    zipped, closed = (None, []) if image_source == "hdf5" else _read_zips(where, rows.name, ask, report)
     if plain is None and where.hdf5_zip and image_source != "zip" and not (reading.most and zipped):
         plain = _unpacked(where, len(rows.text), memory_limit, ask, bool(zipped), report)
     hdf5 = _hdf5_pictures(plain, len(rows.name)) if plain else None
+    if plain and not zipped:
+        report.add(found=checks.read_instead(plain.file, closed))
     if chosen := zipped or hdf5:
         _check_pictures(chosen, hdf5 if zipped else None, rows, reading, report)
     return report
@@ -231,9 +233,12 @@ def _check_rows(rows: _Rows, report: Report) -> None:
         report.add("garments", found=checks.shared_garments(rows.name, rows.train, rows.test))
 
 
-def _read_zips(where: Layout, names: list[str], ask: Ask, report: Report) -> _Pictures | None:
-    """The pictures of the ZIP that holds most of them; every ZIP is checked."""
+def _read_zips(
+    where: Layout, names: list[str], ask: Ask, report: Report
+) -> tuple[_Pictures | None, list[Path]]:
+    """The pictures of the ZIP that holds most of them, and ZIPs that did not open; every ZIP is checked."""
     best: tuple[Archive, dict[int, str]] | None = None
+    closed = list(where.image_zips)
     for file in where.image_zips:
         with report.stage("archive"):
             zipped = picture_files.open_archive(file)
@@ -241,12 +246,16 @@ def _read_zips(where: Layout, names: list[str], ask: Ask, report: Report) -> _Pi
             members = enumerate(fashion_synthesis.match(names, zipped.names))
             there = {row: member for row, member in members if member is not None}
             _check_members(zipped, names, there, bool(where.hdf5 or where.hdf5_zip), report)
-            if _opens(zipped, ask, report) and there and (best is None or len(there) > len(best[1])):
+            opens = _opens(zipped, ask, report)
+            if opens or not there:
+                closed.remove(file)
+            if opens and there and (best is None or len(there) > len(best[1])):
                 best = zipped, there
     if best is None:
-        return None
+        report.run = [check for check in report.run if check != "members" or not closed]
+        return None, closed
     zipped, there = best
-    return _Pictures(list(there), picture_files.zip_paths(zipped.path, list(there.values())))
+    return _Pictures(list(there), picture_files.zip_paths(zipped.path, list(there.values()))), closed
 
 
 def _check_archive(zipped: Archive, report: Report) -> None:

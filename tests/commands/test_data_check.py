@@ -347,7 +347,11 @@ def test_pictures_cut_short_are_a_finding(no_password, tmp_path, cut, check):
 def test_no_password_is_a_finding(no_password, tmp_path):
     folder = Parts().write(tmp_path)
     result = data_check.main(DataCheckConfig(data=folder))
-    assert "password" in _errors(result) and "probe" not in result.passed
+    assert "password" in _errors(result) and not {"probe", "members", "sources"} & {*result.passed}
+    (instead,) = (finding for finding in result.findings if finding.check == "sources")
+    assert instead.text == "pictures were read from G2.h5 instead; those of img.zip were not opened"
+    assert instead.level == "warning"
+    assert "sources" not in {one.check for one in _check(folder, image_source="hdf5").findings}
 
 
 def test_an_image_folder_is_checked_too(no_password, tmp_path):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from fsynth.data import checks
+from fsynth.data.labels import LABELS
 from fsynth.errors import DataError
 
 NAMES = ["img/Red_Dress/img_1.jpg", "img/Blue_Tee/img_2.jpg", "img/Red_Dress/img_3.jpg"]
@@ -15,6 +17,14 @@ def test_an_error_of_ours_becomes_text_and_advice():
     found = checks.fault("split", DataError("ind.mat: row 7; stands twice; use another"))
     assert (found.text, found.advice) == ("ind.mat: row 7; stands twice", "use another")
     assert checks.fault("split", DataError("no clause")).text == "no clause"
+
+
+def test_a_long_sentence_is_named_by_its_beginning():
+    texts = ["the lady wore a red dress. " * 60]
+    codes = {"category": np.array([LABELS["category"].index("tee")])}
+    (found,) = checks.sentences_against_codes(texts, codes, NAMES[:1])
+    (example,) = found.examples
+    assert "the lady wore a red dress." in example and "…'" in example and len(example) < 170
 
 
 def test_sentences_over_the_encoders_length_are_named():
