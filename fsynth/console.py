@@ -51,6 +51,7 @@ def hush_libraries() -> None:
     warnings.simplefilter("ignore")
     for name, value in {
         "BITSANDBYTES_NOWELCOME": "1",
+        "DATASETS_VERBOSITY": "critical",  # it logs what it also raises
         "DIFFUSERS_VERBOSITY": "error",
         "TOKENIZERS_PARALLELISM": "false",
         "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",

@@ -60,6 +60,9 @@ def open_files(
         if any(map(addresses.is_far, files)):
             opened = _copied(parts)
         else:
+            for file in files:  # one cut short is named, before `datasets` logs it and names none
+                with _opened(file):
+                    pass
             data_files = {name: [*chosen] for name, chosen in parts.items()}
             opened = datasets.load_dataset("parquet", data_files=data_files)
     except FsynthError:
@@ -68,7 +71,9 @@ def open_files(
         cause = error.__cause__ or error
         if isinstance(cause, FsynthError):
             raise cause from None
-        raise DataError(f"cannot read the Parquet files of {where} ({reason(cause)})") from None
+        raise DataError(
+            f"cannot read the Parquet files of {where} ({reason(cause)}); get them again"
+        ) from None
     return from_columns(opened, f"{WHAT} ({len(files)} files)", image_column, text_column, where)
 
 
