@@ -51,7 +51,9 @@ def expand(pattern: str) -> list[str]:
     try:
         return [address for part in pattern.split(BETWEEN) for address in braceexpand(part, escape=False)]
     except UnbalancedBracesError:
-        raise ConfigError(f"the braces of {pattern} do not match; write train-{{00000..00009}}.tar") from None
+        raise ConfigError(
+            f"the braces of {shown(pattern)} do not match; write train-{{00000..00009}}.tar"
+        ) from None
 
 
 def read_list(file: Path) -> list[str]:
@@ -98,8 +100,8 @@ def _at_home(text: str) -> Path:
 
 def _refuse_secrets(address: str) -> None:
     if is_far(address) and "@" in address.split("/")[2]:
-        scheme, _, rest = address.partition("://")
+        scheme, _, rest = shown(address).partition("://")
         raise ConfigError(
-            f"{scheme}://...@{rest.partition('@')[2]} holds a name or password, which would end up in logs; "
+            f"{scheme}://...@{rest.rpartition('@')[2]} holds a name or password, which would end up in logs; "
             "take it out and put it into ~/.netrc, or what the storage's own package reads"
         )

@@ -40,11 +40,15 @@ _versions: dict[tuple[int, str], tuple[int, str]] = {}  # of fsspec files: looke
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file at an address, as it was when `look` saw it. ``mark`` changes with its content."""
+    """A file at an address, as it was when `look` saw it.
+
+    ``mark`` changes with its content, with its size alone where nothing tells its version (``versioned``).
+    """
 
     address: str
     size: int
     mark: str
+    versioned: bool = True
 
     def read(self, start: int, length: int) -> bytes:
         """See `read`."""
@@ -68,7 +72,7 @@ def look(address: str) -> RemoteFile:
     """
     _versions.pop((os.getpid(), address), None)
     _, size, version = _patiently(address, 0, 1)
-    return RemoteFile(address, size, _mark(size, version))
+    return RemoteFile(address, size, _mark(size, version), bool(version))
 
 
 def read(address: str, start: int, length: int, mark: str) -> bytes:
@@ -254,7 +258,8 @@ def _looked_up(system: AbstractFileSystem, path: str, address: str) -> tuple[int
     if key not in _versions:
         system.invalidate_cache()
         info = system.info(path)
-        names = ("ETag", "etag", "sha256", "md5Hash", "crc32c", "LastModified", "updated", "mtime", "created")
+        names = ("ETag", "etag", "sha256", "xet_hash", "blob_id", "md5Hash", "crc32c")
+        names += ("LastModified", "updated", "mtime", "created")
         version = next((str(info[name]) for name in names if info.get(name)), "")
         _versions[key] = int(info.get("size") or 0), version
     return _versions[key]

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import io
 import tarfile
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -81,10 +82,12 @@ def read_all(shards: Sequence[str]) -> list[Shard]:
         ThreadPoolExecutor(THREADS if far else 1) as pool,
         tqdm(total=len(shards), desc="looking into shards", unit="shard", disable=hidden, delay=1) as bar,
     ):
-        found = [pool.submit(_read, shard) for shard in shards]
+        stop = threading.Event()
+        found = [pool.submit(_read, shard, stop) for shard in shards]
         try:
             return [_counted(future.result(), bar) for future in found]
         finally:
+            stop.set()  # or the keyboard would wait for walks through whole shards
             pool.shutdown(cancel_futures=True)
 
 
@@ -107,6 +110,9 @@ def walk(shard: str, file: RemoteFile | None = None) -> Iterator[tuple[Member, B
                     if info.isfile():
                         content = cast(BinaryIO, tar.extractfile(info))
                         yield _member(info, content), content
+                opened.seek(tar.offset)
+                if opened.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+                    raise tarfile.ReadError("it stops without the mark of its end: it is cut off")
     except (tarfile.TarError, OSError) as error:
         raise DataError(f"cannot read the shard {where} ({error}); get it again, as a plain .tar") from None
 
@@ -129,16 +135,24 @@ def _open(shard: str, file: RemoteFile | None) -> BinaryIO:
     return open(shard, "rb")
 
 
-def _read(shard: str) -> Shard:
+def _read(shard: str, stop: threading.Event) -> Shard:
     file = remote.look(shard) if addresses.is_far(shard) else None
     version = file.mark if file else _state(Path(shard))
-    members = _kept(shard, version)
+    keeps = file is None or file.versioned  # else new content of the same size would get the old sentences
+    members = _kept(shard, version) if keeps else None
     if members is None:
         with _alone(shard, file):
-            members = _kept(shard, version) or tuple(member for member, _ in walk(shard, file))
-            if file or len(members) >= WORTH_KEEPING:
+            members = (_kept(shard, version) if keeps else None) or tuple(_until(stop, walk(shard, file)))
+            if keeps and (file or len(members) >= WORTH_KEEPING):
                 _keep(shard, version, members)
     return Shard(shard, members, file)
+
+
+def _until(stop: threading.Event, walked: Iterator[tuple[Member, BinaryIO]]) -> Iterator[Member]:
+    for member, _ in walked:
+        if stop.is_set():
+            raise DataError("another shard could not be read")  # nobody waits for this one any more
+        yield member
 
 
 @contextlib.contextmanager

@@ -49,7 +49,7 @@ def open_files(
     for (split, _), shard in zip(files, shard_index.read_all([file for _, file in files]), strict=True):
         _list(listed, shard, split, image_column, text_column)
     if not listed.names:
-        raise DataError(f"no pictures in the shards of {origin}; they should hold .jpg or .png members")
+        raise _empty(origin)
     far = any(addresses.is_far(file) for _, file in files)
     return listed.open(f"{WHAT} ({len(files)} shards{', read from where they are' if far else ''})")
 
@@ -71,7 +71,7 @@ def stream(
 
     columns = {"image_column": image_column, "text_column": text_column}
     if next(_examples(shards, None, **columns), None) is None:
-        raise DataError(f"no pictures in the shards of {origin}; they should hold .jpg or .png members")
+        raise _empty(origin)
     return datasets.IterableDataset.from_generator(
         _examples,
         features=fashion_synthesis.columns_of(with_pictures=True),
@@ -96,6 +96,12 @@ def _examples(
                 yield streamed_row(picture, text, record, name, record.get("row"), sample.where)
 
 
+def _empty(origin: Path | str) -> DataError:
+    return DataError(
+        f"no pictures in the shards of {addresses.shown(origin)}; they should hold .jpg or .png members"
+    )
+
+
 def _check(content: bytes, sample: Sample) -> None:
     try:
         picture_files.check_picture(content)
@@ -108,8 +114,12 @@ def _check(content: bytes, sample: Sample) -> None:
 
 def _streamed(shard: str, ending: str | None) -> Iterator[tuple[Sample, bytes]]:
     """The samples that have a picture, and its bytes; members of one name lie together."""
+    seen: set[str] = set()
     for key, members in itertools.groupby(shard_index.walk(shard), lambda pair: pair[0].key):
         sample, content = Sample(f"{key} in {addresses.shown(shard)}"), b""
+        if key in seen:
+            raise sample.given_twice()
+        seen.add(key)
         for member, opened in members:
             before = sample.picture
             sample.add(member, ending)
@@ -130,9 +140,17 @@ class Sample:
     def add(self, member: Member, ending: str | None) -> None:
         """Take a member up, if it is a picture of the wanted ending (None: of any) or a text."""
         if member.suffix == ending or (ending is None and member.suffix in PICTURES):
+            if self.picture is not None and self.picture.suffix == member.suffix:
+                raise self.given_twice()
             self.picture = self.picture or member
         elif member.suffix in shard_index.TEXTS:
+            if member.suffix in self.texts:
+                raise self.given_twice()
             self.texts[member.suffix] = member.text
+
+    def given_twice(self) -> DataError:
+        """Of two pictures and two sentences of one name nobody can tell which belong together."""
+        return DataError(f"there are several {self.where}; give each sample a name of its own")
 
     def record(self) -> dict[str, Any]:
         """The JSON.
