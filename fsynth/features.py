@@ -20,6 +20,7 @@ from torch import Tensor
 
 from fsynth import probe_model
 from fsynth.console import is_main_process
+from fsynth.data import picture_files
 from fsynth.errors import DataError, ModelError
 from fsynth.weight_files import inception_weights, sha256_of
 
@@ -169,5 +170,5 @@ def read_picture(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as picture:
             return np.asarray(picture.convert("RGB")).transpose(2, 0, 1).copy()
-    except (OSError, SyntaxError, ValueError) as error:
+    except picture_files.undecodable() as error:
         raise DataError(f"{path} is not a whole picture ({error}); sample it again") from None

@@ -7,6 +7,7 @@ from PIL import Image
 
 from fsynth import features, probe_model, weight_files
 from fsynth.errors import DataError, ModelError
+from fsynth.report.pictures import _generated
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +138,13 @@ def test_the_cached_file_is_used_without_the_network(accepted, tmp_path, monkeyp
 def test_a_weights_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ModelError, match=r"--inception-weights .*missing\.pth does not exist"):
         weight_files.inception_weights(tmp_path / "missing.pth")
+
+
+def test_a_picture_too_large_to_decode_is_named(pictures, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    for read in (features.read_picture, _generated):
+        with pytest.raises(DataError, match=r"is not a whole picture \(Image size"):
+            read(pictures[0])
 
 
 def test_a_file_that_is_no_picture_is_named(tmp_path, pictures, probe_folder):

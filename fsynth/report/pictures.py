@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fsynth import samples
+from fsynth.data import picture_files
 from fsynth.errors import DataError
 from fsynth.report import files
 from fsynth.report.blocks import (
@@ -119,7 +120,7 @@ def _generated(path: Path, tag: str = "") -> Picture:
     try:
         with Image.open(path) as picture:
             return Picture(data_uri(picture, GENERATED), tag)
-    except (OSError, SyntaxError) as error:
+    except picture_files.undecodable() as error:
         raise DataError(f"{path} is not a whole picture ({error}); sample it again") from None
 
 
