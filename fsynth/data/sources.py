@@ -71,9 +71,17 @@ class Source:
 
     def announce(self) -> None:
         """Say what was opened, what was left out and how the rest is divided."""
-        for line in (self.describe, *self.cleaned, self.rows, self.kept):
+        for line in (self.describe, *self.cleaned, self.rows, self.kept, self._unrecorded):
             if line:
                 console.say(line)
+
+    @property
+    def _unrecorded(self) -> str:
+        if isinstance(self.root, Path) or self.setting == self.root:
+            return ""
+        return (
+            "note: the query of the address is not recorded; give --data again to repeat or resume this run"
+        )
 
     def record_dropped(self, folder: Path) -> None:
         """Write the rows that were left out into a run folder, where cleaning was asked for: every process
@@ -102,11 +110,14 @@ class Source:
 
     @property
     def setting(self) -> Path | str:
-        """What ``--data`` must say to open the same again, wherever and whatever ``$FSYNTH_DATA`` is then."""
+        """What ``--data`` must say to open the same again, wherever and whatever ``$FSYNTH_DATA`` is then.
+
+        Addresses are without their query, which may be a signature: it must not lie in run.yaml.
+        """
         if self.synthetic:
             return places.DRAWN
         if isinstance(self.root, str):
-            return self.root
+            return addresses.shown(self.root)
         return self.root.resolve() if self.root.exists() else self.root  # a name on the hub
 
     def need_pictures(self) -> None:

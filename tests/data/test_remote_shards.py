@@ -50,6 +50,14 @@ def test_remote_shards_are_the_same_as_the_files(served):
     )
 
 
+def test_a_signature_is_neither_shown_nor_recorded(served, capsys):
+    source = sources.open_source(f"{served.url}/train-{{0..1}}.tar?sig=tulip")
+    source.announce()
+    assert source.setting == f"{served.url}/train-{{0..1}}.tar"
+    shown = capsys.readouterr().err
+    assert "tulip" not in shown and "to repeat or resume the run give --data again" in shown
+
+
 def test_a_picture_is_one_request_and_an_index_is_made_once(served):
     source = sources.open_source(_pattern(served))
     served.asked.clear()
