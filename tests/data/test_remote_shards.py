@@ -55,7 +55,7 @@ def test_a_signature_is_neither_shown_nor_recorded(served, capsys):
     source.announce()
     assert source.setting == f"{served.url}/train-{{0..1}}.tar"
     shown = capsys.readouterr().err
-    assert "tulip" not in shown and "to repeat or resume the run give --data again" in shown
+    assert "tulip" not in shown and "give --data again to repeat or resume this run" in shown
 
 
 def test_a_picture_is_one_request_and_an_index_is_made_once(served):
