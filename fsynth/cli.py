@@ -87,6 +87,8 @@ class _Stopped(SystemExit):
 
 
 def _end(*_: Any) -> None:
+    if hasattr(signal, "SIGCHLD"):  # torch's handler would raise where its loader workers end, too
+        signal.signal(signal.SIGCHLD, lambda *_: None)
     who = "ended by SIGTERM" if _processes() == 1 else "ended by the launcher (SIGTERM)"
     raise _Stopped(who, 143)
 

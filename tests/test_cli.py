@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -189,3 +191,16 @@ def test_one_process_that_fails_ends_the_launch_and_says_why(tmp_path):
     assert "fsynth (rank 1): row" in output and "cannot be read" in output
     assert not any("Traceback" in line for line in output.splitlines() if line.startswith("[rank")), lines
     assert not (tmp_path / "run").exists()
+
+
+def test_who_is_ended_does_not_complain_that_its_workers_are():
+    def complain(*_):
+        raise RuntimeError("DataLoader worker (pid) is killed by signal: Terminated.")
+
+    before = signal.signal(signal.SIGCHLD, complain)
+    try:
+        with pytest.raises(cli._Stopped):
+            cli._end()
+        os.kill(os.getpid(), signal.SIGCHLD)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
