@@ -53,16 +53,22 @@ class DataMakeConfig(OutputSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataCheckConfig(DataSettings):
-    """Say what a data set holds and what is wrong with it; exits with 1 where there is a fault."""
+class InspectionSettings(DataSettings):
+    """For commands that read every picture once."""
 
-    quick: bool = setting(False, "read a sample of 64 pictures instead of all", "Data")
     workers: int | None = setting(
         None,
         "processes that read pictures; 0 reads in this one (default: one per core)",
         "Hardware",
         least=0,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataCheckConfig(InspectionSettings):
+    """Say what a data set holds and what is wrong with it; exits with 1 where there is a fault."""
+
+    quick: bool = setting(False, "read a sample of 64 pictures instead of all", "Data")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,18 +98,12 @@ class DataExportConfig(RowSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataReportConfig(DataSettings, OutputSettings):
+class DataReportConfig(InspectionSettings, OutputSettings):
     """Show what a data set is made of: one self-contained HTML page, plots as PNG, numbers as JSON."""
 
     quick: bool = setting(False, "read a sample of 1,000 pictures instead of all, find no duplicates", "Data")
     pictures: bool = setting(
         True, "show up to 64 thumbnails of the data, 128 px at most, and mean pictures", "Output"
-    )
-    workers: int | None = setting(
-        None,
-        "processes that read pictures; 0 reads in this one (default: one per core)",
-        "Hardware",
-        least=0,
     )
 
 
