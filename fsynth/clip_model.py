@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from fsynth import hub, outputs
+from fsynth.data.row_pictures import row_of
 from fsynth.errors import ModelError, reason
 
 DEFAULT = "ViT-B-32:laion2b_s34b_b79k"
@@ -258,7 +259,10 @@ def encode_sentences(model: ClipModel, sentences: Sequence[str], batch_size: int
 
 
 class Pictures(torch.utils.data.Dataset):
-    """Transformed pictures of some rows of a data set, in order; for a `torch.utils.data.DataLoader`."""
+    """Transformed pictures of some rows of a data set, in order; for a `torch.utils.data.DataLoader`.
+
+    One that cannot be read is a `DataError` that names its row.
+    """
 
     def __init__(self, dataset: Any, rows: Sequence[int], transform: Callable[[Any], Tensor]) -> None:
         self.dataset, self.rows, self.transform = dataset, rows, transform
@@ -267,4 +271,4 @@ class Pictures(torch.utils.data.Dataset):
         return len(self.rows)
 
     def __getitem__(self, place: int) -> Tensor:
-        return self.transform(self.dataset[int(self.rows[place])]["image"])
+        return self.transform(row_of(self.dataset, int(self.rows[place]))["image"])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fsynth.clip_model import ClipModel
 from fsynth.data.augmentation import Augmentation
+from fsynth.data.row_pictures import row_of
 from fsynth.keyed import seed_of
 
 LARGEST_LOGIT_SCALE = math.log(100)
@@ -21,7 +22,8 @@ class Pairs(torch.utils.data.Dataset):
     """Training rows: ``image`` (3, H, W), changed and cropped as (seed, epoch, row) says, and ``tokens``
     (length,).
 
-    Indexed with anything that has ``index`` and ``epoch``, such as `fsynth.order.Pick`.
+    Indexed with anything that has ``index`` and ``epoch``, such as `fsynth.order.Pick`; a picture that cannot
+    be read is a `DataError` that names its row.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Pairs(torch.utils.data.Dataset):
         return len(self.rows)
 
     def __getitem__(self, pick: Any) -> dict[str, Tensor]:
-        record = self.dataset[int(self.rows[pick.index])]
+        record = row_of(self.dataset, int(self.rows[pick.index]))
         row = int(record["row"])
         picture = self.augmentation(record["image"], pick.epoch, row, record["text"])
         with _seeded(seed_of(self.seed, "crop", pick.epoch, row)):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fsynth import diffusion, sd_model
 from fsynth.data.augmentation import Augmentation
-from fsynth.errors import DataError, FsynthError
+from fsynth.data.row_pictures import row_of
 
 if TYPE_CHECKING:
     import datasets
@@ -58,13 +58,7 @@ class Pictures:
         Raises:
             DataError: when it cannot be read or decoded.
         """
-        try:
-            return self.dataset[self.chosen[index]]["image"]
-        except FsynthError:
-            raise
-        except (OSError, ValueError, SyntaxError) as error:  # what picture decoders raise
-            first = str(error).splitlines()[0]
-            raise DataError(f"picture {self.names[index]} cannot be decoded ({first}); replace it") from None
+        return row_of(self.dataset, self.chosen[index])["image"]
 
 
 def to_pixels(image: Image.Image, resolution: int) -> Tensor:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsynth.console import counted
-from fsynth.data import picture_files, reading
+from fsynth.data import picture_files, reading, row_pictures
 from fsynth.data.labels import LABELS
 from fsynth.data.zip_members import leaves_folder
 from fsynth.errors import DataError, reason
@@ -58,7 +58,7 @@ class Samples:
 
     def __getitem__(self, index: int) -> Sample:
         row = self._dataset[index]
-        content, suffix = _stored(row["image"], f"row {row['row']} ('{row['name']}')")
+        content, suffix = _stored(row, f"row {row['row']} ('{row['name']}')")
         codes = {column: row[column] for column in LABELS}
         labels = {name: None if code is None else self._names[name][code] for name, code in codes.items()}
         return Sample(content, suffix, row["text"], labels, row["name"], row["row"])
@@ -131,27 +131,17 @@ def refuse_unsafe_names(names: Sequence[str]) -> None:
         )
 
 
-def _stored(image: dict[str, Any], where: str) -> tuple[bytes, str]:
+def _stored(row: dict[str, Any], where: str) -> tuple[bytes, str]:
     """The picture as it is stored, and the ending that its format has; rows of an HDF5 become PNG."""
-    path = image["path"] or ""
+    image, path = row["image"], row["image"]["path"] or ""
     content = image["bytes"] if image["bytes"] is not None else _content(path, where)
     if path.startswith(f"{picture_files.HDF5}:"):
         return _as_png(content), SUFFIXES["PNG"]
     try:
         picture_files.check_picture(content)
     except picture_files.undecodable() as error:
-        raise DataError(
-            f"{_no_picture(image, where, error)}, or leave the row out with --drop-unreadable"
-        ) from None
+        raise row_pictures.broken(row, error) from None
     return content, _suffix(content, where)
-
-
-def _no_picture(image: dict[str, Any], where: str, error: Exception) -> str:
-    path = image["path"] or ""
-    if picture_files.is_ours(path):
-        return str(picture_files.no_picture(path, error))
-    place = f" in {path}" if path and image["bytes"] is None else ""
-    return f"{where}{place} is not a picture ({picture_files.fault(error)}); get it again"
 
 
 def _content(path: str, where: str) -> bytes:

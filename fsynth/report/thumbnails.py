@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsynth.data.row_pictures import row_of
 from fsynth.errors import FsynthError
 from fsynth.report import files
 from fsynth.report.blocks import THUMBNAIL, Card, Gallery, Options, Picture, Section, data_uri
@@ -59,7 +60,7 @@ def _cards(source: Source, settings: Mapping[str, Any], most: int) -> tuple[list
     chosen = choose_rows(len(train), settings["n_images"], settings["seed"], strata)
     count = min(most, len(chosen))
     shown = [chosen[number * len(chosen) // count] for number in range(count)]
-    return [_card(train[place]) for place in shown], len(chosen)
+    return [_card(row_of(train, place)) for place in shown], len(chosen)
 
 
 def _root(settings: Mapping[str, Any]) -> Path | str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 import yaml
@@ -113,3 +114,16 @@ def test_a_report_opens_the_rows_that_its_run_had():
     names = {field.name for field in dataclasses.fields(RowSettings)}
     others = {"data", "password_file"}
     assert names - others == set(thumbnails.OPTIONS)
+
+
+@pytest.mark.parametrize("command, workers", [("sd-train", 0), ("clip-finetune", 1), ("clip-eval", 0)])
+def test_broken_plain_files_are_one_line_that_names_a_row(models, tmp_path, capsys, command, workers):
+    root = make_flaws.folder(tmp_path / "data")
+    for file in root.glob("*.jpg"):
+        file.write_bytes(file.read_bytes()[:-100])
+    model = models / ("sd" if command == "sd-train" else "clip")
+    arguments = [command, "--data", str(root), "--model", str(model), "--workers", str(workers)]
+    assert cli.run([*arguments, "--output", "out"]) == 1
+    said = capsys.readouterr().err
+    assert re.search(rf"\nfsynth: row \d+ \('\d+.jpg'\) in {root}/\d+.jpg is not a picture \(.*\n$", said)
+    assert "Traceback" not in said and said.rstrip().endswith("the row out with --drop-unreadable")
