@@ -10,7 +10,6 @@ import importlib
 import inspect
 import json
 import os
-import re
 import signal
 import sys
 import traceback
@@ -22,7 +21,7 @@ import typer.core
 
 import fsynth
 from fsynth import config as configs
-from fsynth import console, flags, outputs, settings
+from fsynth import console, flags, loading, outputs, settings
 from fsynth.errors import FsynthError
 
 COMMANDS: dict[str, tuple[type, str]] = {
@@ -101,7 +100,7 @@ def run(arguments: list[str] | None = None) -> int:
     except FsynthError as error:
         if os.environ.get("FSYNTH_TRACEBACK"):
             raise
-        return _complain("; ".join([_own_text(error), *_notes(error)]), 1)
+        return _complain("; ".join([str(loading.cleared(error) or error), *_notes(error)]), 1)
     except _Stopped as error:
         if console.is_main_process():  # each process of a launch is stopped; one says so
             _complain("; ".join([error.what, *_notes(error.__cause__ or error)]), error.code)
@@ -139,14 +138,6 @@ def _complain(text: str, code: int) -> int:
     prefix = "fsynth: " if rank == "0" else f"fsynth (rank {rank}): "
     print(prefix + " ".join(text.split()), file=sys.stderr, flush=True)
     return code
-
-
-def _own_text(error: FsynthError) -> str:
-    """The error's line; from a loader worker torch brings it as the last line of a quoted traceback."""
-    text = str(error)
-    if "Original Traceback" not in text:
-        return text
-    return re.sub(r"^fsynth\.errors\.\w+: ", "", text.rstrip().splitlines()[-1])
 
 
 def _usage_text(error: Any) -> str:

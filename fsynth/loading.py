@@ -1,4 +1,4 @@
-"""Processes that read pictures for a `torch.utils.data.DataLoader`, and what to say when one is killed."""
+"""Processes that read pictures for a `torch.utils.data.DataLoader`, and what to say of those that fail."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from fsynth.errors import DataError, reason
+from fsynth.errors import DataError, FsynthError, reason
 
 _ENDED = "DataLoader worker"
 _NOTICED = 1.0  # seconds
@@ -14,20 +14,38 @@ _NOTICED = 1.0  # seconds
 
 @contextlib.contextmanager
 def clear_errors() -> Iterator[None]:
-    """Around a loop over a loader: a killed worker is one line.
+    """Around a loop over a loader: a killed worker is one line, and an error of ours in one is as it was.
 
     Around the whole loop, because torch notices it in a signal handler, wherever the process then is.
 
     Raises:
         DataError: instead of torch's error.
+        FsynthError: of its own class, in its own line, which torch puts below a quoted traceback.
     """
     try:
         yield
-    except (RuntimeError, EOFError, ConnectionError) as error:
-        ended = ended_worker(error)
-        if ended is None:
+    except (FsynthError, RuntimeError, EOFError, ConnectionError) as error:
+        ours = cleared(error)
+        if ours is None:
             raise
-        raise ended from None
+        raise ours from None
+
+
+def cleared(error: BaseException | None) -> FsynthError | None:
+    """What to raise in place of an error that comes of a worker; None where it does not."""
+    return _as_it_was(error) if isinstance(error, FsynthError) else ended_worker(error)
+
+
+def _as_it_was(error: FsynthError) -> FsynthError | None:
+    """An error of ours that torch brings from a worker; None where it comes from this process."""
+    before, quoted, trace = str(error).partition("\nOriginal Traceback")
+    if not quoted or not before.startswith("Caught "):
+        return None
+    return type(error)(trace.rstrip().splitlines()[-1].removeprefix(_name(error)))
+
+
+def _name(error: FsynthError) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}: "
 
 
 def ended_worker(error: BaseException | None) -> DataError | None:

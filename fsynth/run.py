@@ -95,9 +95,9 @@ class Run:
         one puts on its error what can be done with the folder.
 
         The process that fails removes it, whichever it is: the others may wait for it where no signal
-        reaches them, until the launcher kills them. That a loader worker was killed is said in our words.
+        reaches them, until the launcher kills them. What a loader worker met is said in our words.
         """
-        ended = loading.ended_worker(error)
+        ended = loading.cleared(error)
         error = ended or error
         if kind is None:
             self.accelerator.end_training()

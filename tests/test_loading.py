@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fsynth import loading
-from fsynth.errors import DataError
+from fsynth.errors import DataError, UnreachableError
 
 
 class Deadly:
@@ -43,6 +43,24 @@ def test_a_connection_that_breaks_before_torch_is_told_is_the_same(first, monkey
     monkeypatch.setattr(loading.time, "sleep", told)
     with pytest.raises(DataError, match=r"ended .*is killed by signal: Killed"), loading.clear_errors():
         raise first
+
+
+class Failing(Deadly):
+    def __getitem__(self, index):
+        try:
+            raise OSError("below")
+        except OSError:
+            raise UnreachableError("cannot read a: b now; start again")  # noqa: B904
+
+
+def test_an_error_of_ours_in_a_worker_is_as_it_was():
+    loader = torch.utils.data.DataLoader(Failing(0), batch_size=1, num_workers=1)
+    with pytest.raises(UnreachableError) as caught, loading.clear_errors():
+        list(loader)
+    assert str(caught.value) == "cannot read a: b now; start again"
+    with pytest.raises(UnreachableError) as again, loading.clear_errors():
+        raise caught.value  # nothing of a worker is in it any more
+    assert again.value is caught.value
 
 
 def test_other_errors_pass():
