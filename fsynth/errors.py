@@ -7,7 +7,7 @@ code 1. Anything else that escapes a command is our bug and keeps its traceback.
     ├── ConfigError      a recipe key, a flag's value, two settings that contradict each other
     ├── DataError        the archive, the annotation, the pictures
     │   ├── PasswordError    missing or wrong archive password
-    │   └── UnreachableError a file elsewhere that cannot be read now
+    │   └── UnreachableError a file, here or elsewhere, that cannot be read now
     ├── ModelError       a model that cannot be found, read or used
     ├── OutputError      where results should go
     ├── ScoreError       a score that cannot be computed from what is there
@@ -16,6 +16,12 @@ code 1. Anything else that escapes a command is our bug and keeps its traceback.
 """
 
 from __future__ import annotations
+
+import errno
+import os
+
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+"""What the system says of a path that names no file: a fault of the data, today and tomorrow."""
 
 
 class FsynthError(Exception):
@@ -35,7 +41,7 @@ class PasswordError(DataError):
 
 
 class UnreachableError(DataError):
-    """A file elsewhere cannot be read now. Says nothing of the pictures in it."""
+    """A file cannot be read now: the disk, the network or the rights. Says nothing of the pictures in it."""
 
 
 class ModelError(FsynthError):
@@ -56,6 +62,23 @@ class DivergedError(FsynthError):
 
 class MissingPackage(FsynthError):
     """A package, or a system library that it needs, is not there."""
+
+
+def not_now(what: object, error: OSError, number: int | None = None) -> UnreachableError | None:
+    """What to raise where a file could not be read, as opposed to decoded; None where its content is at
+    fault, or the file is not there.
+
+    Args:
+        what: the file, or a part of it, for the message.
+        number: the system's number of the fault, where a library keeps it elsewhere than in the error.
+    """
+    number = error.errno if number is None else number
+    if not number or number in _NOT_THERE:
+        return None
+    return UnreachableError(
+        f"cannot read {what} now ({os.strerror(number)}), which says nothing of what is in it; start again "
+        "when it can be read"
+    )
 
 
 def reason(error: BaseException) -> str:

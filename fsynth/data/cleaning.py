@@ -99,7 +99,7 @@ def apply(facts: Facts, divided: Splits, rules: Rules) -> Cleaned:
     dropped = sorted(_dropped(facts, divided, rules), key=lambda one: one.row)
     left = divided.without([one.row for one in dropped])
     lines = tuple(_lines(dropped, facts, divided, rules))
-    for side in (TRAIN, TEST):
+    for side in (TRAIN, VALIDATION, TEST):
         if len(getattr(divided, side)) and not len(getattr(left, side)):
             raise DataError(
                 f"cleaning leaves no {side} rows: {'; '.join(lines)}; drop less, or see what data-check says"

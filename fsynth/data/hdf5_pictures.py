@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,7 +18,7 @@ import numpy as np
 
 from fsynth import console
 from fsynth.data.archive import Archive, remember_password
-from fsynth.errors import DataError
+from fsynth.errors import DataError, UnreachableError, not_now
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,14 +90,16 @@ class HDF5Pictures:
 
         Raises:
             DataError: when the row cannot be read.
+            UnreachableError: when the file cannot be read now.
         """
         pictures, mean = self._open()
         try:
             values = pictures[row].astype(np.float32) + mean
         except (OSError, IndexError, ValueError) as error:
-            raise DataError(
+            damaged = DataError(
                 f"cannot read row {row + 1} of {PICTURES} in {self.file} ({error}); download it again"
-            ) from None
+            )
+            raise _not_now(self.file, error) or damaged from None
         return np.rint(values.transpose(2, 1, 0).clip(0, 1) * 255).astype(np.uint8)
 
     def _open(self) -> tuple[Any, NDArray[np.float32]]:
@@ -111,7 +114,8 @@ class HDF5Pictures:
         try:
             file = h5py.File(self._content(), "r", locking=False, rdcc_nbytes=_CHUNK_CACHE)
         except OSError as error:
-            raise DataError(f"cannot open {self.file} as HDF5 ({error}); download it again") from None
+            damaged = DataError(f"cannot open {self.file} as HDF5 ({error}); download it again")
+            raise _not_now(self.file, error) or damaged from None
         for name in (PICTURES, MEAN):
             if name not in file:
                 raise DataError(f"{self.file} lacks {name}; it is not the benchmark's G2.h5")
@@ -175,6 +179,12 @@ def shown(pieces: Iterator[bytes], size: int, name: str) -> Iterator[bytes]:
         for piece in pieces:
             yield piece
             bar.update(len(piece))
+
+
+def _not_now(file: Path, error: Exception) -> UnreachableError | None:
+    """`not_now`; of a failed read HDF5 gives the system's number in words only."""
+    told = re.search(r"\berrno = (\d+)", str(error))
+    return not_now(file, error, int(told[1]) if told else None) if isinstance(error, OSError) else None
 
 
 def _label(file: Path) -> str:

@@ -18,12 +18,13 @@ import numpy as np
 from fsynth import outputs
 from fsynth.console import say
 from fsynth.data import caches, duplicates, picture_files, scan
+from fsynth.errors import UnreachableError
 
 if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
 
-VERSION = 1
+VERSION = 2
 """Of what is kept and how it is found, beside the numbers of `duplicates`."""
 
 
@@ -51,9 +52,11 @@ def find(dataset: datasets.Dataset, workers: int | None = None) -> Facts:
 
     Raises:
         DataError: a process that read pictures was killed.
+        UnreachableError: a file of pictures cannot be read now, or changed meanwhile; nothing is kept.
         OutputError: the cache folder (`$FSYNTH_CACHE`) cannot be written.
     """
-    file = outputs.cache_folder() / "cleaning" / f"{key(dataset)}.json"
+    before = key(dataset)
+    file = outputs.cache_folder() / "cleaning" / f"{before}.json"
     found = _kept(file)
     if found is not None:
         return found
@@ -62,6 +65,11 @@ def find(dataset: datasets.Dataset, workers: int | None = None) -> Facts:
         if found is None:
             say(f"cleaning: reading all {len(dataset):,} pictures, once; what is found is kept in {file}")
             found = of_scan(scan.scan(dataset, workers))
+            if key(dataset) != before:
+                raise UnreachableError(
+                    "files of pictures changed or went while they were read to be cleaned; start again when "
+                    "nobody writes them"
+                )
             outputs.write_text(file, json.dumps(asdict(found), ensure_ascii=False))
     return found
 
@@ -93,20 +101,32 @@ def key(dataset: datasets.Dataset) -> str:
 
 
 def _places(dataset: datasets.Dataset) -> list[str | None]:
-    """The path of every picture, in the table's own order; None where it lies in the table itself."""
+    """The path of every picture, in the table's own order; None where it has none."""
     from pyarrow import compute
 
     return compute.struct_field(dataset.data.column("image"), "path").to_pylist()
 
 
 def _states(dataset: datasets.Dataset, places: Sequence[str | None]) -> Iterator[bytes]:
-    """Size and time of every file that holds pictures, else the pictures."""
-    files = {picture_files.file_of(place) for place in places if place}
+    """Size and time of every file that holds pictures; of pictures in a table in memory, themselves.
+
+    A picture in a table may have a path as well, which then is no more than a name.
+    """
+    inside = _inside(dataset)
+    outside = (place for place, held in zip(places, inside, strict=True) if place and not held)
+    files = {picture_files.file_of(place) for place in outside}
     files |= {cached["filename"] for cached in dataset.cache_files}
     for file in sorted(files):
         yield f"{file} {_state(file)}\n".encode()
-    if not dataset.cache_files and None in places:
+    if not dataset.cache_files and any(inside):
         yield from _contents(dataset)
+
+
+def _inside(dataset: datasets.Dataset) -> list[bool]:
+    """Of every picture, whether its bytes lie in the table."""
+    from pyarrow import compute
+
+    return compute.is_valid(compute.struct_field(dataset.data.column("image"), "bytes")).to_pylist()
 
 
 def _state(file: str) -> tuple[int, int] | None:

@@ -29,7 +29,7 @@ from fsynth.data import addresses, remote, shared_pictures
 from fsynth.data.archive import Archive
 from fsynth.data.hdf5_pictures import HDF5Pictures
 from fsynth.data.zip_members import leaves_folder
-from fsynth.errors import DataError, UnreachableError, reason
+from fsynth.errors import DataError, UnreachableError, not_now, reason
 
 if TYPE_CHECKING:
     import datasets
@@ -59,7 +59,8 @@ def open_archive(file: Path) -> Archive:
     try:
         stat = file.stat()
     except OSError as error:
-        raise DataError(f"cannot open the archive {file} ({error.strerror}); check the path") from None
+        gone = DataError(f"cannot open the archive {file} ({error.strerror}); check the path")
+        raise not_now(file, error) or gone from None
     state = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
     if _states.get(key) != state:
         _archives[key], _states[key] = Archive(file), state
@@ -83,6 +84,11 @@ def hdf5_paths(pictures: HDF5Pictures, rows: int) -> list[str]:
     return [_url(start, str(row)) for row in range(rows)]
 
 
+def forget_tar(file: Path) -> None:
+    """A shard is opened anew: what memory keeps of its pictures may be of another file."""
+    shared_pictures.forget(_start(TAR, str(file.resolve())))
+
+
 def tar_path(file: Path, member: str, offset: int, size: int) -> str:
     """Path of a member of an uncompressed tar file, by its place in the file."""
     return _url(_start(TAR, str(file.resolve())), f"{offset}/{size}/{member}")
@@ -104,6 +110,7 @@ def read(path: str) -> bytes:
 
     Raises:
         DataError: it is missing or damaged, larger than any picture, or named as if to leave its folder.
+        UnreachableError: its file cannot be read now.
         PasswordError: the password is missing or wrong.
     """
     protocol, _, place = path.partition("://")
@@ -203,7 +210,8 @@ def _member_of_tar(file: str, inside: str) -> bytes:
             tar.seek(int(offset))
             content = tar.read(int(size))
     except OSError as error:
-        raise DataError(f"cannot read {member} in {file} ({error.strerror}); get the shard again") from None
+        gone = DataError(f"cannot read {member} in {file} ({error.strerror}); get the shard again")
+        raise not_now(f"{member} in {file}", error) or gone from None
     if len(content) < int(size):
         raise DataError(f"{file} ends inside {member}: it was cut short; get the shard again")
     return content

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fsynth import console
-from fsynth.data import duplicates, reading
-from fsynth.errors import DataError, UnreachableError, reason
+from fsynth.data import duplicates, picture_files, reading
+from fsynth.errors import DataError, UnreachableError, not_now
 
 if TYPE_CHECKING:
     import datasets
@@ -64,8 +64,6 @@ def pictures(rows: Sequence[int], paths: Sequence[str]) -> datasets.Dataset:
     import pyarrow as pa
     from datasets.table import InMemoryTable
 
-    from fsynth.data import picture_files
-
     picture_files.register()
     features = datasets.Features({"image": datasets.Image(decode=False), "row": datasets.Value("int32")})
     images = pa.StructArray.from_arrays(
@@ -97,7 +95,7 @@ def scan(
         and error (string). Where error is given, the picture cannot be read and all but row is null.
 
     Raises:
-        UnreachableError: the network is at fault, not a picture.
+        UnreachableError: the disk or the network is at fault, not a picture.
         DataError: when a worker is killed.
     """
     import pyarrow as pa
@@ -137,9 +135,8 @@ class _Records:
             picture, mode = _decoded(line["image"])
         except UnreachableError:
             raise
-        except (DataError, *_unreadable()) as error:
-            unknown = type(error).__name__ == "UnidentifiedImageError"  # names a place in memory
-            return {"row": line["row"], "error": "no known picture format" if unknown else reason(error)}
+        except (DataError, *picture_files.undecodable()) as error:
+            return {"row": line["row"], "error": picture_files.fault(error)}
         apart = self._apart(line["row"], picture)
         small = {"small": _made_small(picture)} if self.small else {}
         return {"row": line["row"], **_describe(picture, mode), "apart": apart, **small}
@@ -149,7 +146,9 @@ class _Records:
             return None
         try:
             twin, _ = _decoded(self.twins[self.twin_of[row]]["image"])
-        except (DataError, *_unreadable()):
+        except UnreachableError:
+            raise
+        except (DataError, *picture_files.undecodable()):
             return None
         return difference(picture, twin)
 
@@ -168,26 +167,27 @@ def _undecoded(dataset: datasets.Dataset) -> datasets.Dataset:
     return dataset.select_columns(["image", "row"]).cast_column("image", datasets.Image(decode=False))
 
 
-def _unreadable() -> tuple[type[Exception], ...]:
-    """What picture decoders raise."""
-    from PIL import Image
-
-    return OSError, ValueError, SyntaxError, Image.DecompressionBombError
-
-
 def _decoded(image: dict[str, Any] | None) -> tuple[Image.Image, str]:
-    """The picture as RGB, and its mode as stored."""
-    import fsspec
-    from PIL import Image
+    """The picture as RGB, upright as training sees it, and its mode as stored."""
+    from PIL import Image, ImageOps
 
     if image is None or (image["bytes"] is None and image["path"] is None):
         raise DataError("there is no picture; leave the row out")
-    content = image["bytes"]
-    if content is None:
-        with fsspec.open(image["path"], "rb") as file:
-            content = file.read()
+    content = _content(image["path"]) if image["bytes"] is None else image["bytes"]
     with Image.open(io.BytesIO(content)) as picture:
-        return picture.convert("RGB"), picture.mode
+        mode = picture.mode
+        turned = Image.ExifTags.Base.Orientation in picture.getexif()
+        return (ImageOps.exif_transpose(picture) if turned else picture).convert("RGB"), mode
+
+
+def _content(path: str) -> bytes:
+    import fsspec
+
+    try:
+        with fsspec.open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise not_now(path, error) or error from None
 
 
 def _made_small(picture: Image.Image) -> NDArray[np.uint8]:

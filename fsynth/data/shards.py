@@ -203,6 +203,8 @@ def name_of(record: Mapping[str, Any], member: Member) -> str:
 def _list(
     listed: Listed, shard: Shard, split: str, image_column: str | None, text_column: str | None
 ) -> None:
+    if shard.file is None:
+        picture_files.forget_tar(Path(shard.address))
     for sample in _samples(shard, ending_of(image_column)):
         if sample.picture is None:
             continue

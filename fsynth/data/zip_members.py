@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fsynth.errors import DataError
+from fsynth.errors import DataError, not_now
 
 PIECE = 8 << 20  # bytes read at once: a picture is one piece
 ENCRYPTED, DESCRIPTOR = 1, 1 << 3
@@ -103,7 +103,9 @@ class ZipContents:
         try:
             self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise DataError(f"cannot open the archive {path} ({error.strerror}); check the path") from None
+            gone = DataError(f"cannot open the archive {path} ({error.strerror}); check the path")
+            raise not_now(path, error) or gone from None
+        self.path = path
         found = _find_members(self.descriptor, path)
         self.members = dict(found)
         self.repeated = tuple(name for name, times in Counter(name for name, _ in found).items() if times > 1)
@@ -117,6 +119,7 @@ class ZipContents:
 
         Raises:
             DamagedError: the file does not hold it.
+            UnreachableError: the file cannot be read now.
         """
         yield member.header
         local = self._read(LOCAL_HEADER, member.offset)
@@ -143,7 +146,8 @@ class ZipContents:
         try:
             content = os.pread(self.descriptor, length, position)
         except OSError as error:
-            raise DamagedError(f"the disk reports: {error.strerror}") from None
+            damaged = DamagedError(f"the disk reports: {error.strerror}")
+            raise not_now(self.path, error) or damaged from None
         if len(content) < length:
             raise DamagedError("the file ends inside it")
         return content
@@ -156,9 +160,8 @@ def _find_members(descriptor: int, path: Path) -> list[tuple[str, Member]]:
             named = [(info.filename.replace("\\", "/"), info) for info in directory.infolist()]
             return [(name, _as_member(info)) for name, info in named if not name.endswith("/")]
     except OSError as error:
-        raise DataError(
-            f"cannot read the archive {path} ({error.strerror or error}); check the path"
-        ) from None
+        damaged = DataError(f"cannot read the archive {path} ({error.strerror or error}); check the path")
+        raise not_now(path, error) or damaged from None
     except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError) as error:
         if os.pread(descriptor, 4, 0) == b"PK\3\4":
             what = "is cut short or damaged: it begins as a ZIP, but its directory cannot be read"

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 import time
+from unittest.mock import Mock
 
+import datasets
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from fsynth.data import cleaning, duplicates, picture_facts, scan, sources
 from fsynth.data.cleaning import Rules
 from fsynth.data.picture_facts import Facts
 from fsynth.data.splits import Splits
-from fsynth.errors import DataError, OutputError
+from fsynth.errors import DataError, OutputError, UnreachableError
 from tests.data import make_fixture, make_flaws
 
 SMALL = {"min_side": 30, "workers": 0}
@@ -225,6 +230,14 @@ def test_cleaning_that_leaves_nothing_is_refused(archive, no_password):
     )
 
 
+def test_cleaning_does_not_empty_the_rows_that_validate():
+    """Losses would be watched on test rows without a word."""
+    divided = Splits(*(np.array([row]) for row in range(3)), ["0.jpg", "1.jpg", "2.jpg"], "drawn")
+    facts = Facts([(9, 9)] * 3, {}, [[0, 1]])
+    with pytest.raises(DataError, match=r"^cleaning leaves no validation rows: dropped: 1 picture \(1 valid"):
+        cleaning.apply(facts, divided, Rules(duplicates=True))
+
+
 def test_without_pictures_there_is_nothing_to_clean(tmp_path):
     make_fixture.write_annotation(tmp_path)
     with pytest.raises(
@@ -312,3 +325,40 @@ def test_no_picture_is_kept(archive, no_password, cache):
     """Sizes, messages and row numbers, a few bytes a picture: neither hashes nor grids of colours."""
     _open(archive, **ALL)
     assert sum(len(file.read_bytes()) for file in cache.rglob("*") if file.is_file()) < 60 * make_fixture.ROWS
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_disk_that_fails_once_is_not_remembered(tmp_path, monkeypatch, cache, workers):
+    root = make_flaws.folder(tmp_path / "folder")
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(UnreachableError, match=r"^cannot read .* now") as error,
+    ):
+        patch.setattr("fsspec.open", Mock(side_effect=OSError(errno.EMFILE, "Too many open files")))
+        sources.open_source(root, drop_unreadable=True, workers=workers)
+    assert "\n" not in str(error.value) and not list((cache / "cleaning").glob("*.json"))
+    dropped = sources.open_source(root, drop_unreadable=True, workers=0).dropped
+    assert {one.row for one in dropped} == set(make_flaws.UNREADABLE)
+
+
+def test_files_that_change_under_the_reading_are_not_remembered(tmp_path, monkeypatch, cache):
+    root = make_flaws.folder(tmp_path / "folder")
+    read = scan.scan
+    monkeypatch.setattr(scan, "scan", lambda *a, **k: (read(*a, **k), (root / "07.jpg").unlink())[0])
+    with pytest.raises(UnreachableError, match="changed or went while they were read"):
+        sources.open_source(root, drop_unreadable=True, workers=0)
+    assert not list((cache / "cleaning").glob("*.json"))
+
+
+def test_pictures_in_memory_that_have_a_name_are_told_apart_by_their_content(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "IN_MEMORY_MAX_SIZE", 2**30)
+    keys = set()
+    for shift in range(2):
+        pictures = [{"bytes": make_fixture.jpeg(row + shift), "path": f"{row}.jpg"} for row in range(4)]
+        table = pa.table({"image": pictures, "text": ["a red dress"] * 4})
+        (tmp_path / str(shift)).mkdir()
+        parquet.write_table(table, tmp_path / str(shift) / "train.parquet")
+        train = sources.open_source(tmp_path / str(shift)).train
+        assert not train.cache_files
+        keys |= {picture_facts.key(train), picture_facts.key(train)}
+    assert len(keys) == 2

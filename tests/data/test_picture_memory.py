@@ -14,6 +14,7 @@ from fsynth.data import hdf5_pictures, picture_files, picture_memory, shared_pic
 from fsynth.data.archive import Archive
 from fsynth.errors import ConfigError, DataError
 from tests.data import make_fixture as make
+from tests.data import make_sources
 
 pytestmark = pytest.mark.usefixtures("password")
 GIB = 2**30
@@ -153,6 +154,23 @@ def test_an_archive_that_is_opened_anew_is_read_anew(tmp_path):
     pixels(opened(tmp_path))
     swapped = {make.name(row): make.jpeg(row + 3) for row in range(make.ROWS)}
     make.save_zip(tmp_path / "img.zip", make.ROWS, members=swapped)
+    source = sources.open_source(tmp_path)
+    assert np.abs(pixels(source)[0].astype(int) - make.picture(source.train[0]["row"] + 3)).mean() < 4
+
+
+def test_a_shard_that_is_opened_anew_is_read_anew(tmp_path):
+    """Also one of the same size in every part, and without the flag."""
+
+    def write(shift):
+        members = {}
+        for row in range(4):
+            content = make.jpeg(row + shift).ljust(4000, b"\0")
+            members |= {f"{row}.jpg": content, f"{row}.txt": b"a dress."}
+        make_sources.shard(tmp_path / "train.tar", members)
+
+    write(0)
+    pixels(opened(tmp_path))
+    write(3)
     source = sources.open_source(tmp_path)
     assert np.abs(pixels(source)[0].astype(int) - make.picture(source.train[0]["row"] + 3)).mean() < 4
 

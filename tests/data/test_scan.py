@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 
 import datasets
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
 
-from fsynth.data import duplicates, fashion_synthesis, picture_files, scan
+from fsynth.data import duplicates, fashion_synthesis, hdf5_pictures, picture_files, scan
+from fsynth.errors import UnreachableError
 from tests.data import make_fixture
 
 
@@ -110,3 +114,65 @@ def test_a_killed_worker_is_an_error_of_one_line(benchmark, monkeypatch):
     monkeypatch.setattr(scan, "_describe", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(DataError, match="a process that read pictures has ended"):
         scan.scan(benchmark, workers=1)
+
+
+STALE = OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+
+def _stale(*_: object, **__: object) -> None:
+    raise STALE
+
+
+def _of_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(fsspec, "open", _stale)
+    return str(tmp_path / "a.jpg")
+
+
+def _of_a_zip(tmp_path, monkeypatch):
+    file = make_fixture.save_zip(tmp_path / "img.zip", 1)
+    (path,) = picture_files.zip_paths(file, [make_fixture.name(0)])
+    assert picture_files.read(path)
+    monkeypatch.setattr(os, "pread", _stale)
+    return path
+
+
+def _of_a_shard(tmp_path, monkeypatch):
+    monkeypatch.setattr(picture_files, "open", _stale, raising=False)
+    return picture_files.tar_path(tmp_path / "0.tar", "a.jpg", 512, 100)
+
+
+def _of_an_hdf5(tmp_path, monkeypatch):
+    pictures = hdf5_pictures.HDF5Pictures(make_fixture.save_hdf5(tmp_path / "G2.h5", 1))
+    told = (
+        f"Can't synchronously read data (file read failed: filename = 'G2.h5', errno = {errno.ESTALE}, ...)"
+    )
+    told = OSError(told)  # as HDF5 says it: without a number of its own
+
+    class Stale:
+        def __getitem__(self, row):
+            raise told
+
+    monkeypatch.setattr(pictures, "_open", lambda: (Stale(), 0))
+    return picture_files.hdf5_paths(pictures, 1)[0]
+
+
+@pytest.mark.parametrize("path_of", [_of_a_file, _of_a_zip, _of_a_shard, _of_an_hdf5])
+def test_a_file_that_cannot_be_read_now_is_no_fault_of_its_pictures(password, tmp_path, monkeypatch, path_of):
+    pictures = scan.pictures([0], [path_of(tmp_path, monkeypatch)])
+    with pytest.raises(
+        UnreachableError, match=r"^cannot read \S+( in \S+)? now \(Stale file handle\), which"
+    ):
+        scan.scan(pictures)
+
+
+def test_pictures_are_turned_upright_as_training_sees_them(tmp_path):
+    upright = Image.fromarray(make_fixture.picture(0))
+    exif = Image.Exif()
+    exif[Image.ExifTags.Base.Orientation] = 6
+    upright.save(tmp_path / "0.png")
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "1.png", exif=exif)
+    dataset = scan.pictures([0, 1], [str(tmp_path / f"{row}.png") for row in range(2)])
+    first, second = scan.scan(dataset).to_pylist()
+    assert {**first, "row": 1} == second
+    trained = dataset.cast_column("image", datasets.Image(mode="RGB"))[1]["image"]
+    assert np.array_equal(np.asarray(trained), make_fixture.picture(0))
