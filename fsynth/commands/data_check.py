@@ -13,7 +13,7 @@ from fsynth.data import addresses, checks, fashion_synthesis, inspection, kinds,
 from fsynth.data.checks import Finding
 from fsynth.data.places import Place
 from fsynth.data.scan import Reading
-from fsynth.errors import ConfigError, DataError
+from fsynth.errors import ConfigError, DataError, UnreachableError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,6 +40,7 @@ def main(config: DataCheckConfig) -> DataCheckResult:
 
     Raises:
         ConfigError: a column that is not there, a division that the rows do not allow.
+        DataError: trouble with reading that is none of the data's: the disk, the network, a killed process.
     """
     place = places.locate(config.data, config.password_file)
     root = addresses.shown(place.root)
@@ -58,11 +59,13 @@ def _inspect(place: Place, config: DataCheckConfig) -> inspection.Report:
     reading = Reading(inspection.SAMPLE if config.quick else None, config.workers)
     try:
         where = kinds.find_benchmark(place.root)
-        if where is None:
-            source = sources.open_source(**config.source())
-            return inspection.inspect_source(source, reading)
+        source = sources.open_source(**config.source()) if where is None else None
+    except UnreachableError:
+        raise
     except DataError as error:
         return inspection.Report([checks.fault("layout", error)], ["layout"])
+    if source is not None:
+        return inspection.inspect_source(source, reading)
     if config.split_by != "official" or config.val_fraction:
         raise ConfigError(
             "--split-by and --val-fraction divide the rows anew; data-check looks at the split that"

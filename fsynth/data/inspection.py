@@ -32,7 +32,7 @@ from fsynth.data.hdf5_pictures import HDF5Pictures
 from fsynth.data.scan import Reading
 from fsynth.data.sides import TEST, TRAIN, VALIDATION
 from fsynth.data.zip_members import leaves_folder
-from fsynth.errors import DataError, PasswordError
+from fsynth.errors import DataError, PasswordError, UnreachableError
 
 if TYPE_CHECKING:
     import datasets
@@ -67,10 +67,12 @@ class Report:
 
     @contextlib.contextmanager
     def stage(self, check: str) -> Iterator[None]:
-        """An error of ours becomes a finding, and ends this stage only."""
+        """An error of ours becomes a finding, and ends this stage only; one of the disk or network passes."""
         self.add(check)
         try:
             yield
+        except UnreachableError:
+            raise  # the data are not at fault
         except PasswordError as error:
             self.run.remove(check)  # nothing is known of it
             self.findings.append(checks.fault("password", error))
@@ -350,6 +352,8 @@ def _unpacked(
         with report.stage("counts"):
             annotation.check_counts(where.annotation, {annotation.TEXT: rows}, pictures.counts())
         return pictures
+    except UnreachableError:
+        raise
     except DataError as error:
         found = checks.fault("password" if isinstance(error, PasswordError) else "hdf5", error)
         level = "warning" if for_comparison else "error"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fsynth.data.addresses import shown
-from fsynth.errors import DataError, MissingPackage, reason
+from fsynth.errors import DataError, MissingPackage, UnreachableError, reason
 
 if TYPE_CHECKING:
     import requests
@@ -148,7 +148,7 @@ def _patiently(address: str, start: int, length: int) -> tuple[bytes, int, str]:
             return once(address, start, length)
         except _PassingError as error:
             if wait is None:
-                raise DataError(
+                raise UnreachableError(
                     f"cannot read {shown(address)} after {len(WAITS) + 1} tries ({error}); check the address "
                     "and the network, or try again later"
                 ) from None

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from unittest.mock import Mock
+
 import pytest
 
-from fsynth.data import inspection, layout, picture_files, sources, zip_writer
+from fsynth import cli
+from fsynth.data import inspection, layout, picture_files, scan, sources, zip_writer
 from fsynth.errors import DataError
 from tests.data import make_fixture, make_flaws, make_sources
 
@@ -42,3 +47,32 @@ def test_members_that_would_leave_their_folder_are_those_that_are_not_read(no_pa
                 picture_files.read(path)
         else:
             assert picture_files.read(path) == make_fixture.jpeg(0)
+
+
+def _check(data, workers, capsys):
+    """Lines of an ended `fsynth data-check`."""
+    assert cli.run(["data-check", "--data", str(data), "--workers", str(workers)]) == 1
+    said = capsys.readouterr().err.rstrip().splitlines()
+    assert not any("verdict" in line or "Traceback" in line for line in said)
+    return said
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_disk_that_fails_is_no_fault_of_the_data(no_password, tmp_path, monkeypatch, capsys, workers):
+    monkeypatch.setattr("fsspec.open", Mock(side_effect=OSError(5, "Input/output error")))
+    last = _check(make_flaws.folder(tmp_path), workers, capsys)[-1]
+    assert last.startswith("fsynth: cannot read ") and "now (Input/output error), which says" in last
+
+
+def test_a_killed_process_is_no_fault_of_the_data(no_password, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(scan, "_describe", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    last = _check(make_flaws.folder(tmp_path), 1, capsys)[-1]
+    assert last.startswith("fsynth: a process that read pictures has ended (")
+
+
+def test_an_archive_that_cannot_be_read_now_ends_the_check(no_password, tmp_path, monkeypatch, capsys):
+    make_flaws.archive(tmp_path)
+    monkeypatch.setattr("os.pread", Mock(side_effect=OSError(116, "Stale file handle")))
+    monkeypatch.setenv("FSYNTH_ZIP_PASSWORD", make_fixture.PASSWORD.decode())
+    last = _check(tmp_path, 0, capsys)[-1]
+    assert last.startswith(f"fsynth: cannot read {tmp_path}/Img/img.zip now (Stale file handle), which says")
