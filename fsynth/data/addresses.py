@@ -26,7 +26,8 @@ def read(given: Path | str) -> Path | str:
     """
     text = str(given)
     if isinstance(given, Path) and (mangled := _MANGLED.match(text)):
-        raise ConfigError(f"{text} lost a slash in Path(); give the address as text: {mangled[1]}://...")
+        shortened = text.partition("?")[0]
+        raise ConfigError(f"{shortened} lost a slash in Path(); give the address as text: {mangled[1]}://...")
     if not _is_pattern(text):
         return _at_home(text)
     parts = [part if is_far(part) else str(_at_home(part).absolute()) for part in text.split(BETWEEN)]
@@ -99,9 +100,11 @@ def _at_home(text: str) -> Path:
 
 
 def _refuse_secrets(address: str) -> None:
-    if is_far(address) and "@" in address.split("/")[2]:
-        scheme, _, rest = shown(address).partition("://")
+    scheme, _, rest = address.partition("://")
+    owner, _, path = rest.partition("/")
+    secret, _, host = owner.rpartition("@")  # a password may hold an @ or a question mark itself
+    if is_far(address) and secret:
         raise ConfigError(
-            f"{scheme}://...@{rest.rpartition('@')[2]} holds a name or password, which would end up in logs; "
+            f"{shown(f'{scheme}://...@{host}/{path}')} holds a name or password, which would end up in logs; "
             "take it out and put it into ~/.netrc, or what the storage's own package reads"
         )

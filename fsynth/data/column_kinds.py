@@ -58,6 +58,28 @@ def need_pictures(paths: Iterable[Any], column: str, origin: str) -> None:
             )
 
 
+def need_alike(
+    first: Mapping[str, Any], other: Mapping[str, Any], columns: Iterable[str], where: tuple[str, str]
+) -> None:
+    """Refuse files that cannot become one table.
+
+    Args:
+        first: column -> what `datasets` says that it holds; the others' are made like these.
+        columns: that matter.
+        where: how messages name the first and the other.
+
+    Raises:
+        DataError: naming the first column that differs.
+    """
+    for column in columns:
+        one, another = _sort(first.get(column)), _sort(other.get(column))
+        if one != another and not (another == "null" and column in first):
+            raise DataError(
+                f"column '{column}' is {one} in {where[0]}, but {another} in {where[1]}; write both alike, "
+                "or take one out"
+            )
+
+
 def brief(value: object) -> str:
     """A value for a message, about 60 characters of it at most."""
     text = repr(value)
@@ -102,6 +124,24 @@ def _texts(feature: Any) -> bool:
     return isinstance(feature, datasets.ClassLabel) or (
         isinstance(feature, datasets.Value) and feature.dtype in _TEXTS
     )
+
+
+def _sort(feature: Any) -> str:
+    """What a column holds, the same for all that `datasets` makes one of."""
+    import datasets
+
+    if feature is None:
+        return "missing"
+    if isinstance(feature, datasets.Image):
+        return "fields (bytes, path)"
+    if isinstance(feature, datasets.ClassLabel):
+        return f"numbers of {', '.join(feature.names)}"
+    if isinstance(feature, Mapping):
+        return f"fields ({', '.join(sorted(feature))})"
+    name = _named(feature)
+    families = {"string": _TEXTS, "binary": _BYTES}
+    family = next((family for family, names in families.items() if name in names), name)
+    return "whole numbers" if family.startswith(("int", "uint")) else family
 
 
 def _named(feature: Any) -> str:

@@ -31,6 +31,9 @@ TIMEOUT = (10.0, 60.0)
 LEAST_WINDOW, MOST_WINDOW = 2**16, 2**22
 """Bytes that a `Window` reads at once: more while it is read from end to end."""
 
+UNVERSIONED = "read anew each time, as its server tells no version of a file"
+"""The note on what is not kept for the next time."""
+
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REFUSED = {401, 403, 407}
 _GONE = {404, 410}
@@ -50,9 +53,9 @@ class RemoteFile:
     mark: str
     versioned: bool = True
 
-    def read(self, start: int, length: int) -> bytes:
+    def read(self, start: int, length: int, stop: threading.Event | None = None) -> bytes:
         """See `read`."""
-        return read(self.address, start, length, self.mark)
+        return read(self.address, start, length, self.mark, stop)
 
 
 class _PassingError(Exception):
@@ -63,23 +66,27 @@ class _PassingError(Exception):
         self.wait = wait
 
 
-def look(address: str) -> RemoteFile:
+def look(address: str, stop: threading.Event | None = None) -> RemoteFile:
     """Size and version of a file; also whether parts of it can be read.
 
+    Args:
+        stop: set when nobody waits for the answer any more: no further try is made then.
+
     Raises:
-        DataError: not there, refused, not answering, empty, or sent as a whole only.
+        DataError: not there, refused, not answering, empty, or sent as a whole only; stopped.
         MissingPackage: of another scheme than http.
     """
     _versions.pop((os.getpid(), address), None)
-    _, size, version = _patiently(address, 0, 1)
+    _, size, version = _patiently(address, 0, 1, stop)
     return RemoteFile(address, size, _mark(size, version), bool(version))
 
 
-def read(address: str, start: int, length: int, mark: str) -> bytes:
+def read(address: str, start: int, length: int, mark: str, stop: threading.Event | None = None) -> bytes:
     """Part of a file.
 
     Args:
         mark: of the file as `look` saw it.
+        stop: see `look`.
 
     Raises:
         DataError: see `look`; the file is another one now.
@@ -87,17 +94,18 @@ def read(address: str, start: int, length: int, mark: str) -> bytes:
     """
     if not length:
         return b""
-    content, size, version = _patiently(address, start, length)
+    content, size, version = _patiently(address, start, length, stop)
     if _mark(size, version) != mark:
         raise DataError(f"{shown(address)} has changed since it was opened; start again to read the new file")
     return content
 
 
 class Window(io.RawIOBase):
-    """A remote file as a file object that is read ahead of, in one thread."""
+    """A remote file as a file object that is read ahead of, in one thread. ``stop``: see `look`."""
 
-    def __init__(self, file: RemoteFile) -> None:
+    def __init__(self, file: RemoteFile, stop: threading.Event | None = None) -> None:
         super().__init__()
+        self._stop = stop
         self._file = file
         self._place = 0
         self._start, self._held = 0, b""
@@ -136,11 +144,11 @@ class Window(io.RawIOBase):
         rest = self._held[begin:] if going_on else b""
         first = self._place + len(rest)
         more = min(max(self._ahead, wanted - len(rest)), self._file.size - first)
-        self._held = rest + self._file.read(first, more)
+        self._held = rest + self._file.read(first, more, self._stop)
         self._start = self._place
 
 
-def _patiently(address: str, start: int, length: int) -> tuple[bytes, int, str]:
+def _patiently(address: str, start: int, length: int, stop: threading.Event | None) -> tuple[bytes, int, str]:
     """A range, the size of the whole and its version, tried again where the fault may pass."""
     once = _over_http if address.startswith(("http://", "https://")) else _over_fsspec
     for wait in (*WAITS, None):
@@ -152,8 +160,15 @@ def _patiently(address: str, start: int, length: int) -> tuple[bytes, int, str]:
                     f"cannot read {shown(address)} after {len(WAITS) + 1} tries ({error}); check the address "
                     "and the network, or try again later"
                 ) from None
-            time.sleep(max(wait, min(error.wait, LONGEST_WAIT)))
+            _wait(max(wait, min(error.wait, LONGEST_WAIT)), address, stop)
     raise AssertionError  # the last try returns or raises
+
+
+def _wait(seconds: float, address: str, stop: threading.Event | None) -> None:
+    if stop is None:
+        time.sleep(seconds)
+    elif stop.wait(seconds):
+        raise DataError(f"nobody waits for {shown(address)} any more")
 
 
 def _over_http(address: str, start: int, length: int) -> tuple[bytes, int, str]:
@@ -185,7 +200,8 @@ def _size(answer: requests.Response, address: str) -> int:
         raise DataError(f"{shown(address)} is not there ({status}); check the address")
     if answer.status_code in _REFUSED:
         raise DataError(
-            f"{shown(address)} may not be read ({status}); check the rights, a signature's date, or ~/.netrc"
+            f"{shown(address)} may not be read ({status}); check the rights, ~/.netrc, or a signature: give "
+            "--data again with a new one, as run.yaml keeps none"
         )
     if answer.status_code == 416:
         raise DataError(f"{shown(address)} is empty, or shorter than it was ({status}); get it whole again")

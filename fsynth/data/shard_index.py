@@ -91,15 +91,20 @@ def read_all(shards: Sequence[str]) -> list[Shard]:
             pool.shutdown(cancel_futures=True)
 
 
-def walk(shard: str, file: RemoteFile | None = None) -> Iterator[tuple[Member, BinaryIO]]:
+def walk(
+    shard: str, file: RemoteFile | None = None, stop: threading.Event | None = None
+) -> Iterator[tuple[Member, BinaryIO]]:
     """The files in a shard, each with what opens it until the next one is taken; texts are read.
+
+    Args:
+        stop: see `remote.look`.
 
     Raises:
         DataError: see `read_all`.
     """
     where = addresses.shown(shard)
     try:
-        with contextlib.closing(_open(shard, file)) as opened:
+        with contextlib.closing(_open(shard, file, stop)) as opened:
             whole = opened.seek(0, io.SEEK_END)
             opened.seek(0)
             with tarfile.open(fileobj=opened, mode="r:") as tar:
@@ -129,20 +134,21 @@ def _counted(shard: Shard, bar: object) -> Shard:
     return shard
 
 
-def _open(shard: str, file: RemoteFile | None) -> BinaryIO:
+def _open(shard: str, file: RemoteFile | None, stop: threading.Event | None) -> BinaryIO:
     if addresses.is_far(shard):
-        return cast(BinaryIO, remote.Window(file or remote.look(shard)))
+        return cast(BinaryIO, remote.Window(file or remote.look(shard), stop))
     return open(shard, "rb")
 
 
 def _read(shard: str, stop: threading.Event) -> Shard:
-    file = remote.look(shard) if addresses.is_far(shard) else None
+    file = remote.look(shard, stop) if addresses.is_far(shard) else None
     version = file.mark if file else _state(Path(shard))
     keeps = file is None or file.versioned  # else new content of the same size would get the old sentences
     members = _kept(shard, version) if keeps else None
     if members is None:
         with _alone(shard, file):
-            members = (_kept(shard, version) if keeps else None) or tuple(_until(stop, walk(shard, file)))
+            members = _kept(shard, version) if keeps else None
+            members = members or tuple(_until(stop, walk(shard, file, stop)))
             if keeps and (file or len(members) >= WORTH_KEEPING):
                 _keep(shard, version, members)
     return Shard(shard, members, file)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsynth.data import addresses, fashion_synthesis, picture_files, shard_index
+from fsynth.data import addresses, fashion_synthesis, picture_files, remote, shard_index
 from fsynth.data.column_kinds import need_unicode
 from fsynth.data.labels import LABELS
 from fsynth.data.rows import PICTURES, TEXT, Listed, Opened, need_sentence, streamed_row
@@ -46,12 +46,14 @@ def open_files(
     """
     listed = Listed(labels={column: [] for column in LABELS})
     files = [(split, shard) for split, shards in parts.items() for shard in shards]
-    for (split, _), shard in zip(files, shard_index.read_all([file for _, file in files]), strict=True):
+    found = shard_index.read_all([file for _, file in files])
+    for (split, _), shard in zip(files, found, strict=True):
         _list(listed, shard, split, image_column, text_column)
     if not listed.names:
         raise _empty(origin)
     far = any(addresses.is_far(file) for _, file in files)
-    return listed.open(f"{WHAT} ({len(files)} shards{', read from where they are' if far else ''})")
+    notes = [remote.UNVERSIONED] if any(shard.file and not shard.file.versioned for shard in found) else []
+    return listed.open(f"{WHAT} ({len(files)} shards{', read from where they are' if far else ''})", notes)
 
 
 def streamable(parts: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:

@@ -48,15 +48,20 @@ def test_a_list_names_addresses_and_paths_beside_it(tmp_path):
 def test_messages_show_no_signature_and_passwords_are_refused():
     shown = addresses.shown("https://host/a.tar?sig=secret::/near/b.tar")
     assert shown == "https://host/a.tar::/near/b.tar"
+    for owner in ("me:secret", "me:p@secret", "me:secret@", "me:secret?x"):
+        with pytest.raises(ConfigError) as error:
+            addresses.read(f"https://{owner}@host/a.tar?sig=secret")
+        assert str(error.value).startswith("https://...@host/a.tar holds a name or password")
+        assert "secret" not in str(error.value)
     with pytest.raises(ConfigError) as error:
-        addresses.read("https://me:secret@host/a.tar")
-    assert str(error.value).startswith("https://...@host/a.tar holds a name or password")
+        addresses.expand("https://h/{0..3.tar?sig=secret")
     assert "secret" not in str(error.value)
 
 
 def test_an_address_that_lost_a_slash_in_a_path_is_refused():
     with pytest.raises(ConfigError) as error:
-        addresses.read(Path(HTTPS))
+        addresses.read(Path(f"{HTTPS}?sig=secret"))
+    assert "secret" not in str(error.value)
     assert "lost a slash in Path(); give the address as text: https://..." in str(error.value)
 
 

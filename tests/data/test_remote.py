@@ -59,8 +59,8 @@ def test_a_server_may_ask_to_wait(served, monkeypatch):
         (404, "{url}/file.bin is not there (404 Not Found); check the address"),
         (
             403,
-            "{url}/file.bin may not be read (403 Forbidden); check the rights, a signature's date, or "
-            "~/.netrc",
+            "{url}/file.bin may not be read (403 Forbidden); check the rights, ~/.netrc, or a signature: "
+            "give --data again with a new one, as run.yaml keeps none",
         ),
         (
             503,
@@ -160,3 +160,24 @@ def test_a_scheme_that_needs_a_package_names_it():
     assert str(error.value) == "gs:// needs a package that is not installed: pip install gcsfs"
     with pytest.raises(DataError, match=r"nothing here reads nosuch://; use https:// or a path"):
         remote.look("nosuch://bucket/0.tar")
+
+
+@pytest.mark.parametrize("told", [{"xet_hash": "a"}, {"blob_id": "a"}, {"ETag": "a"}])
+def test_a_version_is_whatever_a_storage_tells(monkeypatch, told):
+    """The hub tells `blob_id` and `xet_hash`, no ETag."""
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    files = MemoryFileSystem()
+    files.pipe("/versions/file.bin", CONTENT)
+    about = {"name": "/versions/file.bin", "size": len(CONTENT), "type": "file"}
+    marks = []
+    try:
+        for version in (told, dict.fromkeys(told, "b"), {}):
+            monkeypatch.setattr(MemoryFileSystem, "info", lambda *_, now=version, **__: about | now)
+            file = remote.look("memory://versions/file.bin")
+            assert file.versioned == bool(version)
+            marks.append(file.mark)
+    finally:
+        monkeypatch.undo()
+        files.rm("/versions", recursive=True)
+    assert len({*marks}) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import threading
+import time
 
 import pytest
 
@@ -70,7 +71,9 @@ def test_a_server_that_tells_no_version_is_asked_anew(tmp_path, monkeypatch):
             members = {f"{n}.{end}": make_fixture.jpeg(n) for n in range(3) for end in ("jpg",)}
             members |= {f"{n}.txt": f"a {color} dress".encode() for n in range(3)}
             make.shard(folder / "train.tar", members)
-            texts[color] = set(sources.open_source(f"{served.url}/train.tar").train["text"])
+            source = sources.open_source(f"{served.url}/train.tar")
+            texts[color] = set(source.train["text"])
+            assert source.describe.endswith("read anew each time, as its server tells no version of a file")
     assert texts == {"red": {"a red dress"}, "tan": {"a tan dress"}}
 
 
@@ -80,3 +83,16 @@ def test_walks_that_nobody_waits_for_end(tmp_path):
     stop.set()
     with pytest.raises(DataError):
         shard_index._read(str(file), stop)
+
+
+def test_a_server_that_is_busy_keeps_nobody_who_gave_up(tmp_path, monkeypatch):
+    """One shard is not there; the other's server asks for a minute's patience."""
+    monkeypatch.setattr(remote, "WAITS", (60.0,))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("FSYNTH_CACHE", str(tmp_path / "cache"))
+    begun = time.monotonic()
+    with range_server.serve(tmp_path) as served, range_server.serve(tmp_path) as busy:
+        busy.answers += [503]
+        with pytest.raises(DataError, match=r"/gone\.tar is not there"):
+            shard_index.read_all([f"{served.url}/gone.tar", f"{busy.url}/0.tar"])
+    assert time.monotonic() - begun < 20
