@@ -79,7 +79,8 @@ def shard(file: Path, members: Members) -> datasets.Dataset:
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     with tarfile.open(file) as tar:
-        paths = [picture_files.tar_path(file, entry.name, entry.offset_data, entry.size) for entry in tar]
+        places = [(entry.name, entry.offset_data, entry.size) for entry in tar]
+        paths = picture_files.tar_paths(file, places)
     return _table(members, paths)
 
 

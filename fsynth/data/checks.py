@@ -179,7 +179,7 @@ def shared_garments(names: Sequence[str], train: Collection[int], test: Collecti
             "garments",
             len(shared),
             f"{len(shared):,} of {len(test):,} test rows show a garment (folder) that is in training, too",
-            "scores tell how new pictures of known garments are met; for new garments split by folder",
+            "scores tell how new pictures of known garments are met; for new ones take --split-by garment",
         )
 
 

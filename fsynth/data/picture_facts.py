@@ -117,7 +117,7 @@ def _states(dataset: datasets.Dataset, places: Sequence[str | None]) -> Iterator
     files = {picture_files.file_of(place) for place in outside}
     files |= {cached["filename"] for cached in dataset.cache_files}
     for file in sorted(files):
-        yield f"{file} {_state(file)}\n".encode()
+        yield f"{file} {picture_files.file_state(file)}\n".encode()
     if not dataset.cache_files and any(inside):
         yield from _contents(dataset)
 
@@ -127,14 +127,6 @@ def _inside(dataset: datasets.Dataset) -> list[bool]:
     from pyarrow import compute
 
     return compute.is_valid(compute.struct_field(dataset.data.column("image"), "bytes")).to_pylist()
-
-
-def _state(file: str) -> tuple[int, int] | None:
-    try:
-        found = Path(file).stat()
-    except OSError:  # not on this machine: its address is all that is known
-        return None
-    return found.st_size, found.st_mtime_ns
 
 
 def _contents(dataset: datasets.Dataset) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import copyreg
 import io
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -69,34 +69,27 @@ def open_archive(file: Path) -> Archive:
 
 def zip_paths(file: Path, members: list[str]) -> list[str]:
     """Paths of the members of a ZIP."""
-    whole = str(file.resolve())  # looks at every folder above: once, not for 79,000 members
-    start = _start(ZIP, whole)
-    shared_pictures.forget(start)
+    start = _opened(ZIP, file)
     return [_url(start, member) for member in members]
 
 
 def hdf5_paths(pictures: HDF5Pictures, rows: int) -> list[str]:
     """Paths of the first ``rows`` pictures; from now on this process reads them through ``pictures``."""
-    file = str(pictures.file.resolve())
-    _hdf5[file] = pictures
-    start = _start(HDF5, file)
-    shared_pictures.forget(start)
+    _hdf5[str(pictures.file.resolve())] = pictures
+    start = _opened(HDF5, pictures.file)
     return [_url(start, str(row)) for row in range(rows)]
 
 
-def forget_tar(file: Path) -> None:
-    """A shard is opened anew: what memory keeps of its pictures may be of another file."""
-    shared_pictures.forget(_start(TAR, str(file.resolve())))
+def tar_paths(file: Path, members: Iterable[tuple[str, int, int]]) -> list[str]:
+    """Paths of members of an uncompressed tar file, by name, offset and size."""
+    start = _opened(TAR, file)
+    return [_url(start, f"{offset}/{size}/{member}") for member, offset, size in members]
 
 
-def tar_path(file: Path, member: str, offset: int, size: int) -> str:
-    """Path of a member of an uncompressed tar file, by its place in the file."""
-    return _url(_start(TAR, str(file.resolve())), f"{offset}/{size}/{member}")
-
-
-def remote_tar_path(file: remote.RemoteFile, member: str, offset: int, size: int) -> str:
-    """`tar_path` in a file elsewhere; reading it notices when the file has changed."""
-    return _url(_start(REMOTE_TAR, file.address, slashes=""), f"{offset}/{size}/{file.mark}/{member}")
+def remote_tar_paths(file: remote.RemoteFile, members: Iterable[tuple[str, int, int]]) -> list[str]:
+    """`tar_paths` in a file elsewhere; reading them notices when the file has changed."""
+    start = _start(REMOTE_TAR, file.address, slashes="")
+    return [_url(start, f"{offset}/{size}/{file.mark}/{member}") for member, offset, size in members]
 
 
 def is_ours(path: str) -> bool:
@@ -357,6 +350,16 @@ def _url(start: str, inside: str) -> str:
     return start + INSIDE + quote(inside, safe="/" if tidy else "")
 
 
+def _opened(protocol: str, file: Path) -> str:
+    """`_start` of a file here that is opened anew: what memory keeps of its pictures may be of another.
+
+    Resolving looks at every folder above: once a file, not for each of its members.
+    """
+    start = _start(protocol, str(file.resolve()))
+    shared_pictures.forget(start)
+    return start
+
+
 def _start(protocol: str, file: str, slashes: str = "/") -> str:
     """What the paths of all pictures of a file begin with."""
     return f"{protocol}://{quote(file.removeprefix('/'), safe=slashes)}"
@@ -381,4 +384,4 @@ def _pictures(file: str) -> HDF5Pictures:
 def file_of(path: str) -> str:
     """The file that a picture lies in: the archive of a path of ours, else the path itself."""
     protocol, _, place = path.partition("://")
-    return "/" + unquote(place.partition(INSIDE)[0]) if protocol.startswith("fsynth-") else path
+    return _parts(place)[0] if protocol in _CONTENTS else path

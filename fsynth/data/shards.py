@@ -205,16 +205,14 @@ def name_of(record: Mapping[str, Any], member: Member) -> str:
 def _list(
     listed: Listed, shard: Shard, split: str, image_column: str | None, text_column: str | None
 ) -> None:
-    if shard.file is None:
-        picture_files.forget_tar(Path(shard.address))
-    for sample in _samples(shard, ending_of(image_column)):
-        if sample.picture is None:
-            continue
+    pairs = [
+        (one, one.picture) for one in _samples(shard, ending_of(image_column)) if one.picture is not None
+    ]
+    paths = _paths(shard, [picture for _, picture in pairs])
+    for (sample, picture), path in zip(pairs, paths, strict=True):
         record = sample.record()
         text = sample.sentence(record, text_column)
-        listed.add(
-            split, name_of(record, sample.picture), text, _path(shard, sample.picture), record.get("row")
-        )
+        listed.add(split, name_of(record, picture), text, path, record.get("row"))
         for column, values in listed.labels.items():
             values.append(record.get(column) or None)
 
@@ -229,7 +227,8 @@ def _samples(shard: Shard, ending: str | None) -> Iterable[Sample]:
     return samples.values()
 
 
-def _path(shard: Shard, member: Member) -> str:
+def _paths(shard: Shard, pictures: Sequence[Member]) -> list[str]:
+    places = [(picture.name, picture.offset, picture.size) for picture in pictures]
     if shard.file is None:
-        return picture_files.tar_path(Path(shard.address), member.name, member.offset, member.size)
-    return picture_files.remote_tar_path(shard.file, member.name, member.offset, member.size)
+        return picture_files.tar_paths(Path(shard.address), places)
+    return picture_files.remote_tar_paths(shard.file, places)

@@ -245,7 +245,7 @@ def test_a_member_named_to_leave_its_folder_is_refused(tmp_path, member):
     )
     evil, good = picture_files.zip_paths(file, [member, "a..b/x..jpg"])
     assert picture_files.read(good) == make.jpeg(4)
-    for path in (evil, picture_files.tar_path(file, member, 0, 9)):
+    for path in (evil, *picture_files.tar_paths(file, [(member, 0, 9)])):
         with pytest.raises(DataError, match="named to leave the folder it is unpacked into"):
             picture_files.read(path)
 
@@ -259,7 +259,7 @@ def test_a_shard_cut_short_after_it_was_opened_is_said(tmp_path, left):
     info.size = len(content)
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         tar.addfile(info, io.BytesIO(content))
-    path = picture_files.tar_path(tmp_path / "a.tar", "1.jpg", 512, len(content))
+    (path,) = picture_files.tar_paths(tmp_path / "a.tar", [("1.jpg", 512, len(content))])
     assert picture_files.read(path) == content
     os.truncate(tmp_path / "a.tar", left)
     with pytest.raises(DataError, match=r"a.tar ends inside 1.jpg: it was cut short; get the shard again"):

@@ -138,7 +138,7 @@ def _of_a_zip(tmp_path, monkeypatch):
 
 def _of_a_shard(tmp_path, monkeypatch):
     monkeypatch.setattr(picture_files, "open", _stale, raising=False)
-    return picture_files.tar_path(tmp_path / "0.tar", "a.jpg", 512, 100)
+    return picture_files.tar_paths(tmp_path / "0.tar", [("a.jpg", 512, 100)])[0]
 
 
 def _of_an_hdf5(tmp_path, monkeypatch):
