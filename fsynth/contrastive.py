@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fsynth.caption_groups import CaptionGroups
 from fsynth.clip_model import ClipModel
 from fsynth.data.augmentation import Augmentation
 from fsynth.data.row_pictures import row_of
@@ -20,7 +21,7 @@ LARGEST_LOGIT_SCALE = math.log(100)
 
 class Pairs(torch.utils.data.Dataset):
     """Training rows: ``image`` (3, H, W), changed and cropped as (seed, epoch, row) says, and ``tokens``
-    (length,).
+    (length,) and ``group``, the caption group as a number.
 
     Indexed with anything that has ``index`` and ``epoch``, such as `fsynth.order.Pick`; a picture that cannot
     be read is a `DataError` that names its row.
@@ -32,15 +33,13 @@ class Pairs(torch.utils.data.Dataset):
         rows: Sequence[int],
         model: ClipModel,
         seed: int,
+        groups: CaptionGroups,
         augmentation: Augmentation | None = None,
     ) -> None:
         self.dataset, self.rows, self.seed = dataset, rows, seed
         self.augmentation = augmentation or Augmentation(seed)
         self.transform = model.transform(train=True)
-        texts = dataset.select_columns("text")[list(rows)]["text"]
-        index = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-        self.tokens = model.tokenizer(list(index))
-        self.sentence = [index[text] for text in texts]
+        self.tokens, self.groups = model.tokenizer(list(groups.sentences)), groups
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -51,7 +50,8 @@ class Pairs(torch.utils.data.Dataset):
         picture = self.augmentation(record["image"], pick.epoch, row, record["text"])
         with _seeded(seed_of(self.seed, "crop", pick.epoch, row)):
             image = self.transform(picture)
-        return {"image": image, "tokens": self.tokens[self.sentence[pick.index]]}
+        sentence = self.groups.sentence[pick.index]
+        return {"image": image, "tokens": self.tokens[sentence], "group": self.groups.group[sentence]}
 
 
 @contextlib.contextmanager

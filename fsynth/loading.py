@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from fsynth.errors import DataError, FsynthError, reason
+
+if TYPE_CHECKING:
+    from fsynth.order import Order, Pick
 
 _ENDED = "DataLoader worker"
 _NOTICED = 1.0  # seconds
@@ -68,3 +72,25 @@ def _what_follows() -> RuntimeError | None:
     except RuntimeError as error:
         return error
     return None
+
+
+class Picked:
+    """A data set whose rows also carry their pick's weight."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, pick: Pick) -> dict[str, Any]:
+        import torch
+
+        return {**self.dataset[pick], "weight": torch.tensor(pick.weight)}
+
+
+class Shares:
+    """The loader's batch sampler: the picks of this process, micro-batch by micro-batch."""
+
+    def __init__(self, plan: Order, start: int) -> None:
+        self.plan, self.start = plan, start
+
+    def __iter__(self) -> Iterator[list[Pick]]:
+        return (list(micro.picks) for micro in self.plan.from_step(self.start))

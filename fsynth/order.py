@@ -3,6 +3,11 @@
 Everything is a function of (seed, epoch, start): no state to store, so a run resumes exactly, and the
 global batch is formed first and sliced by rank, so the number of processes never changes it. Every
 epoch covers every row once; the last batch of an epoch may be smaller and keeps its own mean.
+
+Rows may come in groups that a batch should hold few of (`Groups`): the rows of a group are then dealt out
+over the batches of an epoch, like cards, as evenly as they go. The number of batches is known before, so no
+process waits for one that does not come; what exceeds the limit is left out of that epoch, others of the
+group in the next.
 """
 
 from __future__ import annotations
@@ -47,6 +52,24 @@ class MicroBatch:
 
 
 @dataclass(frozen=True)
+class Groups:
+    """Rows that are alike, and how many of a group a batch may hold.
+
+    Attributes:
+        of: the group of each row.
+        most: rows of one group in a batch, at least 1.
+    """
+
+    of: tuple[int, ...]
+    most: int
+
+    def coverage(self, batch_size: int) -> float:
+        """Share of the rows that an epoch shows."""
+        batches = -(-len(self.of) // min(batch_size, len(self.of)))
+        return sum(min(size, self.most * batches) for size in Counter(self.of).values()) / len(self.of)
+
+
+@dataclass(frozen=True)
 class Order:
     """The plan of a run for one process.
 
@@ -54,6 +77,7 @@ class Order:
         rows: rows of the training set, at least 1.
         batch_size: rows per optimizer step over all processes; more than ``rows`` counts as ``rows``.
         micro_batch: most rows a process holds at once; None holds its whole share.
+        groups: deals rows that are alike out over the batches; a batch then holds at most ``batch_size``.
     """
 
     rows: int
@@ -63,6 +87,7 @@ class Order:
     rank: int = 0
     world: int = 1
     micro_batch: int | None = None
+    groups: Groups | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -80,8 +105,7 @@ class Order:
 
     def _step(self, step: int) -> Iterator[MicroBatch]:
         epoch, place = divmod(step, self.steps_per_epoch)
-        size = min(self.batch_size, self.rows)
-        batch = epoch_order(self.rows, self.seed, epoch)[place * size : (place + 1) * size]
+        batch = self._batch(epoch, place)
         share = self._share(batch, epoch)
         length = self.micro_batch or len(share)
         for part, start in enumerate(range(0, len(share), length)):
@@ -95,6 +119,12 @@ class Order:
                 ends_step=ends,
                 ends_epoch=ends and place == self.steps_per_epoch - 1,
             )
+
+    def _batch(self, epoch: int, place: int) -> list[int]:
+        if self.groups is not None:
+            return dealt_batches(self.groups, self.steps_per_epoch, self.seed, epoch)[place]
+        size = min(self.batch_size, self.rows)
+        return epoch_order(self.rows, self.seed, epoch)[place * size : (place + 1) * size]
 
     def _share(self, batch: list[int], epoch: int) -> tuple[Pick, ...]:
         """This rank's slice, padded with weight 0 so that all ranks have the same length."""
@@ -112,6 +142,25 @@ def epoch_order(rows: int, seed: int, epoch: int) -> list[int]:
 
     generator = torch.Generator().manual_seed(seed_of(seed, "order", epoch))
     return torch.randperm(rows, generator=generator).tolist()
+
+
+@functools.lru_cache(maxsize=2)
+def dealt_batches(groups: Groups, batches: int, seed: int, epoch: int) -> list[list[int]]:
+    """The batches of one epoch: rows group after group, groups and their rows in a random order, dealt out to
+    one batch after the other. So a batch has at most ``ceil(size / batches)`` of a group, batches differ in
+    size by at most one, and which groups meet is drawn anew."""
+    import numpy as np
+
+    draw = np.random.default_rng(seed_of(seed, "deal", epoch))
+    rows = draw.permutation(len(groups.of))
+    group = np.asarray(groups.of)[rows]
+    turn = draw.permutation(group.max() + 1)[group]
+    rows = rows[np.argsort(turn, kind="stable")]
+    turn = np.sort(turn)
+    number_in_group = np.arange(len(turn)) - np.searchsorted(turn, turn)
+    rows = rows[number_in_group < groups.most * batches]
+    # in the order drawn, the first batches would have the rows of one group in common with their neighbours
+    return [draw.permutation(rows[place::batches]).tolist() for place in draw.permutation(batches)]
 
 
 def choose_rows(

@@ -32,7 +32,7 @@ from fsynth.console import say
 from fsynth.errors import DivergedError
 from fsynth.keyed import seed_of
 from fsynth.launch import make_accelerator
-from fsynth.order import MicroBatch, Order, Pick
+from fsynth.order import Groups, MicroBatch, Order
 from fsynth.settings import dump
 
 
@@ -201,17 +201,19 @@ class Run:
         epochs: int,
         models: Sequence[torch.nn.Module],
         micro_batch: int | None = None,
+        groups: Groups | None = None,
         workers: int = 0,
         title: str = "training",
     ) -> Iterator[dict[str, Any]]:
         """This process' micro-batches, from where the run is to its end.
 
         ``dataset`` has a length and is indexed with an `order.Pick`; it returns a dict, collated as torch
-        does. Each batch gains ``weight`` (B,) as `order.Pick` defines it. While a batch is out, ``step``
+        does. Each batch gains ``weight`` (B,) as `order.Pick` defines it; ``groups`` keeps rows that are
+        alike apart. While a batch is out, ``step``
         (from 1) and ``epoch`` (from 0) say where the run is, ``ends_step`` and ``ends_epoch`` what comes
         after. Dropout is seeded by (seed, step, part), so a resumed run draws the same.
         """
-        plan = Order(len(dataset), batch_size, epochs, self.seed, self.rank, self.world, micro_batch)
+        plan = Order(len(dataset), batch_size, epochs, self.seed, self.rank, self.world, micro_batch, groups)
         self.steps = plan.steps
         if self.step == 0:
             self.log(steps=plan.steps)  # what the steps of an unfinished run are out of
@@ -228,8 +230,8 @@ class Run:
 
     def _load(self, dataset: Any, plan: Order, workers: int) -> Iterator[tuple[MicroBatch, dict[str, Any]]]:
         loader = torch.utils.data.DataLoader(
-            _Picked(dataset),
-            batch_sampler=_Shares(plan, self.step),
+            loading.Picked(dataset),
+            batch_sampler=loading.Shares(plan, self.step),
             num_workers=workers,
             pin_memory=self.device.type == "cuda",
         )
@@ -367,26 +369,6 @@ def weights_signature(model: torch.nn.Module) -> tuple[tuple[float, float], ...]
     # on the CPU, because not every device has float64
     trainable = (value.detach().cpu().double() for value in model.parameters() if value.requires_grad)
     return tuple((value.sum().item(), value.square().sum().item()) for value in trainable)
-
-
-class _Picked:
-    """A data set whose rows also carry their pick's weight."""
-
-    def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
-
-    def __getitem__(self, pick: Pick) -> dict[str, Any]:
-        return {**self.dataset[pick], "weight": torch.tensor(pick.weight)}
-
-
-class _Shares:
-    """The loader's batch sampler: the picks of this process, micro-batch by micro-batch."""
-
-    def __init__(self, plan: Order, start: int) -> None:
-        self.plan, self.start = plan, start
-
-    def __iter__(self) -> Iterator[list[Pick]]:
-        return (list(micro.picks) for micro in self.plan.from_step(self.start))
 
 
 def _train(models: Sequence[torch.nn.Module]) -> None:

@@ -9,7 +9,7 @@ import torch
 from open_clip import ClipLoss
 from PIL import Image
 
-from fsynth import clip_tiny, contrastive
+from fsynth import caption_groups, clip_tiny, contrastive
 from fsynth.order import Pick
 from tests import contrastive_process, launches
 
@@ -86,14 +86,16 @@ def test_crops_are_a_function_of_seed_epoch_and_row(tmp_path):
     table["row"] = [10, 11, 12, 13]
     dataset = datasets.Dataset.from_dict(table).cast_column("image", datasets.Image())
     model = clip_tiny.create_tiny(tmp_path / "tiny", table["text"])
-    pairs = contrastive.Pairs(dataset, [3, 1], model, seed=5)
+    pairs = contrastive.Pairs(dataset, [3, 1], model, 5, caption_groups.find(["a tee.", "a tee."]))
     before = torch.get_rng_state()
     first = pairs[Pick(0, 0, 1.0)]
     assert torch.equal(before, torch.get_rng_state())
     torch.rand(3)
-    again = contrastive.Pairs(dataset, [0, 3], model, seed=5)[Pick(1, 0, 1.0)]
+    both = caption_groups.find(["a red tee.", "a tee."])
+    again = contrastive.Pairs(dataset, [0, 3], model, 5, both)[Pick(1, 0, 1.0)]
     assert torch.equal(first["image"], again["image"])
     assert not torch.equal(first["image"], pairs[Pick(0, 1, 1.0)]["image"])
+    assert again["group"] == 1
     assert torch.equal(first["tokens"], model.tokenizer(["a tee."])[0])
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsynth.order import Order, choose_rows, epoch_order
+from fsynth.order import Groups, Order, choose_rows, dealt_batches, epoch_order
 
 plans = st.fixed_dictionaries(
     {
@@ -76,3 +78,44 @@ def test_a_subset_is_a_seeded_draw_and_not_the_first_rows():
     assert choose_rows(1000, 20, 0) != list(range(20))
     assert len(set(choose_rows(1000, 20, 3))) == 20
     assert choose_rows(7, None, 0) == list(range(7))
+
+
+dealt = st.fixed_dictionaries(
+    {
+        "of": st.lists(st.integers(0, 6), min_size=1, max_size=60),
+        "most": st.integers(1, 5),
+        "batch_size": st.integers(1, 70),
+        "world": st.integers(1, 3),
+        "seed": st.integers(0, 3),
+    }
+)
+
+
+@settings(deadline=None, max_examples=80)
+@given(dealt)
+def test_dealt_batches_hold_few_of_a_group_and_all_ranks_agree_on_them(plan):
+    of, most, size = plan["of"], plan["most"], plan["batch_size"]
+    groups = Groups(tuple(of), most)
+    orders = [
+        Order(len(of), size, 2, plan["seed"], rank, plan["world"], groups=groups)
+        for rank in range(plan["world"])
+    ]
+    shares = [list(order.from_step(0)) for order in orders]
+    assert {len(share) for share in shares} == {orders[0].steps}
+    for epoch in range(2):
+        seen = []
+        for parts in zip(*shares, strict=True):
+            batch = [pick.index for part in parts for pick in part.picks if pick.weight]
+            if parts[0].epoch == epoch:
+                assert len(batch) <= size and max(Counter(of[row] for row in batch).values()) <= most
+                seen += batch
+        assert len({*seen}) == len(seen) == round(groups.coverage(size) * len(of))
+
+
+def test_dealing_leaves_other_rows_out_and_lets_other_groups_meet_in_each_epoch():
+    groups = Groups(tuple([0] * 40 + list(range(1, 25))), 2)
+    first, second = (dealt_batches(groups, 8, 0, epoch) for epoch in range(2))
+    shown = [{row for batch in batches for row in batch} for batches in (first, second)]
+    assert [len(rows) for rows in shown] == [40, 40] and shown[0] != shown[1]
+    assert {frozenset(batch) for batch in first} != {frozenset(batch) for batch in second}
+    assert {len(batch) for batch in first} == {5}

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from fsynth import clip_model, contrastive, gallery, outputs, retrieval
+from fsynth import caption_groups, clip_model, contrastive, gallery, outputs, retrieval
+from fsynth.caption_groups import CaptionGroups
 from fsynth.clip_model import ClipModel
 from fsynth.comparison import Comparison, compare
 from fsynth.config import ClipFinetuneConfig
@@ -21,7 +22,7 @@ from fsynth.data.augmentation import Augmentation
 from fsynth.data.sources import Source, open_source
 from fsynth.errors import FsynthError, ModelError
 from fsynth.gallery import Gallery, Scores
-from fsynth.order import choose_rows
+from fsynth.order import Groups, choose_rows
 from fsynth.run import Run, check_place, weights_signature
 from fsynth.settings import flag_name
 
@@ -98,15 +99,18 @@ def _finetune(
 ) -> ClipFinetuneResult | None:
     chosen = Gallery.choose(source.test, config.n_samples, GALLERY_SEED)
     rows, augmentation = _rows(config, source), _augmentation(config)
-    pairs = contrastive.Pairs(source.train, rows, model, config.seed, augmentation)
-    say(f"pairs: {len(pairs):,} with {len(pairs.tokens):,} distinct sentences")
+    groups = caption_groups.find(_texts(source, rows), config.group_by)
+    pairs = contrastive.Pairs(source.train, rows, model, config.seed, groups, augmentation)
+    together = _dealt(config, groups)
+    for line in caption_groups.describe(groups, config.batch_size):
+        say(line)
     for line in augmentation.describe(_texts(source, rows)):
         say(line)
     network = model.network.to(run.device)
     first = chosen.rank(model, config.workers, "evaluating before") if run.is_main else None
     start = weights_signature(network)
 
-    loss = _learn(config, pairs, network, run)
+    loss = _learn(config, pairs, together, network, run)
 
     if weights_signature(network) == start:
         raise FsynthError(f"the weights did not change in {run.steps} steps; --lr {config.lr:g} does nothing")
@@ -142,7 +146,13 @@ def _finetune(
     )
 
 
-def _learn(config: ClipFinetuneConfig, pairs: contrastive.Pairs, network: torch.nn.Module, run: Run) -> float:
+def _learn(
+    config: ClipFinetuneConfig,
+    pairs: contrastive.Pairs,
+    groups: Groups | None,
+    network: torch.nn.Module,
+    run: Run,
+) -> float:
     """The loop; returns the mean loss of the last epoch."""
     settings = config.optimizer
     optimizer = contrastive.make_optimizer(network, config.lr, settings.weight_decay)
@@ -157,7 +167,7 @@ def _learn(config: ClipFinetuneConfig, pairs: contrastive.Pairs, network: torch.
     still = contrastive.batch_norms(network)
     wrapped, optimizer, schedule = run.prepare(network, optimizer, schedule)
     loss = math.nan
-    sizes: dict[str, Any] = {"batch_size": config.batch_size, "epochs": config.epochs}
+    sizes: dict[str, Any] = {"batch_size": config.batch_size, "epochs": config.epochs, "groups": groups}
     for batch in run.batches(pairs, models=[wrapped], workers=config.workers, **sizes):
         for layer in still:
             layer.eval()
@@ -189,6 +199,21 @@ def _rows(config: ClipFinetuneConfig, source: Source) -> list[int]:
 
 def _texts(source: Source, rows: list[int]) -> list[str]:
     return source.train.select_columns(["text"])[rows]["text"]
+
+
+def _dealt(config: ClipFinetuneConfig, captions: CaptionGroups) -> Groups | None:
+    """How pairs of one caption group are kept apart, said."""
+    most = config.batches.twins
+    if most is None:
+        most = max(2, config.batch_size // 16)
+    if most == 0:
+        return None
+    groups = Groups(tuple(captions.row_groups.tolist()), most)
+    say(
+        f"batches: at most {most} pairs of a caption group in one (--set batches.twins=N); an epoch shows "
+        f"{100 * groups.coverage(config.batch_size):.4g} % of the pairs"
+    )
+    return groups
 
 
 def _augmentation(config: ClipFinetuneConfig) -> Augmentation:

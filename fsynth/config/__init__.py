@@ -5,7 +5,16 @@ How a config is loaded, dumped and checked stands in `fsynth.settings`.
 
 from __future__ import annotations
 
-from fsynth.config.clip import ClipEvalConfig, ClipFinetuneConfig, ClipFinetuneOptimizer
+from fsynth.config.clip import (
+    ClipEvalConfig,
+    ClipFinetuneBatches,
+    ClipFinetuneConfig,
+    ClipFinetuneLora,
+    ClipFinetuneMemory,
+    ClipFinetuneOptimizer,
+    ClipFinetuneTuning,
+    ClipFinetuneValidation,
+)
 from fsynth.config.data import (
     DataCheckConfig,
     DataExportConfig,
@@ -28,8 +37,13 @@ from fsynth.config.start import DemoConfig, DemoSizes, DoctorConfig
 __all__ = [
     "AugmentSettings",
     "ClipEvalConfig",
+    "ClipFinetuneBatches",
     "ClipFinetuneConfig",
+    "ClipFinetuneLora",
+    "ClipFinetuneMemory",
     "ClipFinetuneOptimizer",
+    "ClipFinetuneTuning",
+    "ClipFinetuneValidation",
     "DataCheckConfig",
     "DataExportConfig",
     "DataLabelsConfig",

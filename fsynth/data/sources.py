@@ -163,7 +163,7 @@ def open_source(
     image_column: str | None = None,
     text_column: str | None = None,
     split_by: str = "official",
-    val_fraction: float = 0.0,
+    val_fraction: float | None = 0.0,
     split_seed: int = 0,
     drop_duplicates: bool = False,
     drop_unreadable: bool = False,
@@ -184,7 +184,7 @@ def open_source(
         image_column: column of the pictures, where it is not the usual one.
         text_column: column of the sentences, where it is not ``text``.
         split_by: ``official`` or ``garment`` (`splits.split`).
-        val_fraction: share of the training rows that validates.
+        val_fraction: share of the training rows that validates; None takes the usual one (`splits.split`).
         split_seed: of the rows that are drawn for a side.
         drop_duplicates: see `cleaning.Rules`, like the next two.
         drop_unreadable: leave out rows whose picture cannot be read.

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     Rows = NDArray[np.int64]
 
 
+VALIDATION_SHARE = 0.05
+"""Of the training pictures, where somebody needs validation rows and the data bring none."""
+FEWEST_TO_VALIDATE = 5
+
+
 @dataclass(frozen=True)
 class Splits:
     """Sorted, disjoint rows; together all rows of the source but those that were dropped.
@@ -85,7 +90,7 @@ def split(
     names: Sequence[str],
     official: Mapping[str, Sequence[int]],
     by: str = "official",
-    val_fraction: float = 0.0,
+    val_fraction: float | None = 0.0,
     seed: int = 0,
 ) -> Splits:
     """Divide the rows of a source.
@@ -95,13 +100,17 @@ def split(
         official: train, validation, test -> rows, as the data bring them; disjoint, together all rows, or
             empty. Without test rows the validation rows test, without these a seeded tenth of all pictures.
         by: ``official``, or ``garment``: no folder on two sides, sizes near those of ``official``.
-        val_fraction: share of the training pictures set aside for validation; 0 takes what the data bring.
+        val_fraction: share of the training pictures set aside for validation; 0 takes what the data bring,
+            None as well, or sets `VALIDATION_SHARE` aside where they bring none and that is
+            `FEWEST_TO_VALIDATE` at least.
         seed: of what is drawn.
 
     Raises:
         DataError: too few pictures to hold any out.
         ConfigError: settings that the rows do not allow.
     """
+    if val_fraction is None:
+        val_fraction = _usual_validation(names, official)
     check_options(by, val_fraction)
     if not any(len(official.get(side, ())) for side in (TEST, VALIDATION)):
         return _drawn(names, HashedSides(by, HELD_OUT, val_fraction, seed))
@@ -119,6 +128,12 @@ def split(
         train, validation, test = _by_garment(names, len(validation), len(test), seed)
         how = [f"whole garments, seed {seed}, in nearly these sizes: {how[0]}", *how[1:]]
     return Splits(train, validation, test, names, "; ".join(how))
+
+
+def _usual_validation(names: Sequence[str], official: Mapping[str, Sequence[int]]) -> float:
+    brought = all(len(official.get(side, ())) for side in (VALIDATION, TEST))
+    pictures = len(official.get(TRAIN, ())) or len(names)
+    return VALIDATION_SHARE if not brought and pictures * VALIDATION_SHARE >= FEWEST_TO_VALIDATE else 0.0
 
 
 def _official(official: Mapping[str, Sequence[int]]) -> tuple[Rows, Rows, Rows, list[str]]:

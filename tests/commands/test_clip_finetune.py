@@ -175,9 +175,9 @@ def test_ten_rows_are_too_few_for_a_verdict_on_a_random_model(done):
     assert found.verdict == "unclear"
 
 
-def test_warm_up_longer_than_half_the_run_is_refused():
+def test_warm_up_longer_than_a_fifth_of_the_run_is_refused():
     from fsynth import settings
 
-    with pytest.raises(ConfigError, match=r"at most 0\.5"):
+    with pytest.raises(ConfigError, match=r"at most 0\.2"):
         settings.load(ClipFinetuneConfig, sets=["optimizer.warmup=0.6"])
     assert ClipFinetuneOptimizer().warmup == 0.05
