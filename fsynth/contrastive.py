@@ -1,68 +1,11 @@
-"""Contrastive learning on pictures and sentences: rows, loss over all processes, optimizer, schedule."""
+"""Contrastive losses of pictures and sentences, exact over all processes."""
 
 from __future__ import annotations
 
-import contextlib
-import math
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-from fsynth.caption_groups import CaptionGroups
-from fsynth.clip_model import ClipModel
-from fsynth.data.augmentation import Augmentation
-from fsynth.data.row_pictures import row_of
-from fsynth.keyed import seed_of
-
-LARGEST_LOGIT_SCALE = math.log(100)
-
-
-class Pairs(torch.utils.data.Dataset):
-    """Training rows: ``image`` (3, H, W), changed and cropped as (seed, epoch, row) says, and ``tokens``
-    (length,) and ``group``, the caption group as a number.
-
-    Indexed with anything that has ``index`` and ``epoch``, such as `fsynth.order.Pick`; a picture that cannot
-    be read is a `DataError` that names its row.
-    """
-
-    def __init__(
-        self,
-        dataset: Any,
-        rows: Sequence[int],
-        model: ClipModel,
-        seed: int,
-        groups: CaptionGroups,
-        augmentation: Augmentation | None = None,
-    ) -> None:
-        self.dataset, self.rows, self.seed = dataset, rows, seed
-        self.augmentation = augmentation or Augmentation(seed)
-        self.transform = model.transform(train=True)
-        self.tokens, self.groups = model.tokenizer(list(groups.sentences)), groups
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, pick: Any) -> dict[str, Tensor]:
-        record = row_of(self.dataset, int(self.rows[pick.index]))
-        row = int(record["row"])
-        picture = self.augmentation(record["image"], pick.epoch, row, record["text"])
-        with _seeded(seed_of(self.seed, "crop", pick.epoch, row)):
-            image = self.transform(picture)
-        sentence = self.groups.sentence[pick.index]
-        return {"image": image, "tokens": self.tokens[sentence], "group": self.groups.group[sentence]}
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """The global CPU generator, which torchvision draws from, at a seed; put back as it was afterwards."""
-    before = torch.get_rng_state()
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(before)
 
 
 def contrastive_loss(
@@ -118,36 +61,3 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
         return gradient[rank * ctx.rows : (rank + 1) * ctx.rows] * world
-
-
-def make_optimizer(network: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW with open_clip's betas; no decay below 2 dimensions: norms, biases, the logit scale."""
-    trained = [value for value in network.parameters() if value.requires_grad]
-    groups = [
-        {"params": [value for value in trained if value.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [value for value in trained if value.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), eps=1e-6)
-
-
-def make_schedule(optimizer: Any, steps: int, warmup: int) -> torch.optim.lr_scheduler.LambdaLR:
-    """Linear rise over ``warmup`` steps, then a cosine to 0 at ``steps``."""
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / (warmup + 1)
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-
-
-def keep_scale(network: nn.Module) -> None:
-    """Hold the logit scale at ln 100 at most, as CLIP does."""
-    with torch.no_grad():
-        network.logit_scale.clamp_(0, LARGEST_LOGIT_SCALE)
-
-
-def batch_norms(network: nn.Module) -> list[nn.Module]:
-    """Batch-normalising layers (ResNet towers). Kept in evaluation mode: batch statistics would depend on
-    the number of processes and on padding, and fine-tuning on few pictures spoils them."""
-    return [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]

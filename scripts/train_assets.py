@@ -39,7 +39,7 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 from tqdm.auto import tqdm  # noqa: E402
 
-from fsynth import clip_model, clip_tiny, contrastive, probe_model, sd_model  # noqa: E402
+from fsynth import clip_model, clip_tiny, clip_tuning, contrastive, probe_model, sd_model  # noqa: E402
 from fsynth.data.figure import DRAWING_VERSION  # noqa: E402
 from fsynth.data.labels import LABELS  # noqa: E402
 from fsynth.outputs import write_json  # noqa: E402
@@ -58,7 +58,7 @@ def train_clip(train: Pictures, held_out: Pictures, minutes: float, epochs: int)
         model = clip_tiny.create_tiny(Path(folder) / "new", [*train.texts, *plain])
         network = model.network.train()
         tokens = model.tokenizer(plain)
-        optimizer = contrastive.make_optimizer(network, 0.0, 0.1)
+        optimizer = clip_tuning.make_optimizer(network, 0.0, 0.1)
         clock = Clock(minutes, epochs * (len(train) // 64))
         epoch = 0
         while clock.share() < 1:
@@ -74,7 +74,7 @@ def train_clip(train: Pictures, held_out: Pictures, minutes: float, epochs: int)
                 loss.backward()
                 nn.utils.clip_grad_norm_(network.parameters(), 1.0)
                 optimizer.step()
-                contrastive.keep_scale(network)
+                clip_tuning.keep_scale(network)
                 if clock.share() >= 1:
                     break
             epoch += 1

@@ -12,7 +12,16 @@ from typing import Any
 
 import torch
 
-from fsynth import caption_groups, clip_model, contrastive, gallery, outputs, retrieval
+from fsynth import (
+    caption_groups,
+    clip_model,
+    clip_rows,
+    clip_tuning,
+    contrastive,
+    gallery,
+    outputs,
+    retrieval,
+)
 from fsynth.caption_groups import CaptionGroups
 from fsynth.clip_model import ClipModel
 from fsynth.comparison import Comparison, compare
@@ -100,7 +109,7 @@ def _finetune(
     chosen = Gallery.choose(source.test, config.n_samples, GALLERY_SEED)
     rows, augmentation = _rows(config, source), _augmentation(config)
     groups = caption_groups.find(_texts(source, rows), config.group_by)
-    pairs = contrastive.Pairs(source.train, rows, model, config.seed, groups, augmentation)
+    pairs = clip_rows.Pairs(source.train, rows, model, config.seed, groups, augmentation)
     together = _dealt(config, groups)
     for line in caption_groups.describe(groups, config.batch_size):
         say(line)
@@ -148,14 +157,14 @@ def _finetune(
 
 def _learn(
     config: ClipFinetuneConfig,
-    pairs: contrastive.Pairs,
+    pairs: clip_rows.Pairs,
     groups: Groups | None,
     network: torch.nn.Module,
     run: Run,
 ) -> float:
     """The loop; returns the mean loss of the last epoch."""
     settings = config.optimizer
-    optimizer = contrastive.make_optimizer(network, config.lr, settings.weight_decay)
+    optimizer = clip_tuning.make_optimizer(network, config.lr, settings.weight_decay)
     steps = -(-len(pairs) // config.batch_size) * config.epochs
     warmup = math.ceil(settings.warmup * steps)
     say(
@@ -163,8 +172,8 @@ def _learn(
         f"then a cosine to 0, after {counted(warmup, 'step')} of warm-up; "
         f"precision {run.accelerator.mixed_precision}"
     )
-    schedule = contrastive.make_schedule(optimizer, steps, warmup)
-    still = contrastive.batch_norms(network)
+    schedule = clip_tuning.make_schedule(optimizer, steps, warmup)
+    still = clip_tuning.batch_norms(network)
     wrapped, optimizer, schedule = run.prepare(network, optimizer, schedule)
     loss = math.nan
     sizes: dict[str, Any] = {"batch_size": config.batch_size, "epochs": config.epochs, "groups": groups}
@@ -174,7 +183,7 @@ def _learn(
         pictures, sentences, scale, *bias = wrapped(batch["image"], batch["tokens"])
         total = contrastive.contrastive_loss(pictures, sentences, scale, batch["weight"], *bias)
         run.descend(total, wrapped, optimizer, schedule, clip=settings.max_grad_norm)
-        contrastive.keep_scale(network)
+        clip_tuning.keep_scale(network)
         if run.ends_epoch:
             loss = run.epoch_loss()
             run.log(epoch=run.epoch + 1, epoch_loss=loss, logit_scale=network.logit_scale.exp().item())

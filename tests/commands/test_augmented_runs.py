@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fsynth import contrastive, sd_rows, settings
+from fsynth import clip_tuning, sd_rows, settings
 from fsynth.commands import clip_finetune, sd_train
 from fsynth.config import AugmentSettings, ClipFinetuneConfig, SDTrainConfig, SDTrainValidation
 from fsynth.data.augmentation import Augmentation
@@ -78,7 +78,7 @@ class _Stop(Exception):
 
 def _stop_at(monkeypatch, step):
     """End a run in the step after the given one."""
-    count, at = [], contrastive.keep_scale
+    count, at = [], clip_tuning.keep_scale
     see = sd_train.LossWatch.see
 
     def watch(self, losses, index, now, steps):
@@ -93,7 +93,7 @@ def _stop_at(monkeypatch, step):
         at(network)
 
     monkeypatch.setattr(sd_train.LossWatch, "see", watch)
-    monkeypatch.setattr(contrastive, "keep_scale", scale)
+    monkeypatch.setattr(clip_tuning, "keep_scale", scale)
 
 
 @pytest.mark.parametrize(("command", "config"), [(sd_train, _sd), (clip_finetune, _clip)], ids=["sd", "clip"])

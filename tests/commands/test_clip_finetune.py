@@ -100,7 +100,7 @@ def test_a_run_on_drawn_data_resumes_on_them_with_the_same_weights(
     )
     monkeypatch.delenv("FSYNTH_DATA", raising=False)
     monkeypatch.setattr(synthetic, "cached_archive", lambda: archive)
-    original = clip_finetune.contrastive.keep_scale
+    original = clip_finetune.clip_tuning.keep_scale
     steps = []
 
     def stop_in_the_middle(network):
@@ -109,10 +109,10 @@ def test_a_run_on_drawn_data_resumes_on_them_with_the_same_weights(
         if len(steps) == 5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(clip_finetune.contrastive, "keep_scale", stop_in_the_middle)
+    monkeypatch.setattr(clip_finetune.clip_tuning, "keep_scale", stop_in_the_middle)
     with pytest.raises(KeyboardInterrupt):
         clip_finetune.main(settings)
-    monkeypatch.setattr(clip_finetune.contrastive, "keep_scale", original)
+    monkeypatch.setattr(clip_finetune.clip_tuning, "keep_scale", original)
     monkeypatch.setenv("FSYNTH_DATA", str(tmp_path / "nowhere"))  # the recipe, not the day, says which data
     (tmp_path / "cut" / "model").mkdir()  # as left by a run that was stopped during its last evaluation
     (tmp_path / "cut" / "model" / clip_model.WEIGHTS_FILE).write_text("old")

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import yaml
 
-from fsynth import contrastive, sd_rows
+from fsynth import clip_rows, sd_rows
 from fsynth.commands import clip_finetune, sd_train
 from fsynth.config import ClipFinetuneConfig, SDTrainConfig, SDTrainValidation
 from fsynth.errors import ConfigError, DataError
@@ -80,13 +80,13 @@ def _resume_on_other_rows(config, recipe, folder, run):
 
 def test_clip_finetune_keeps_the_validation_rows_out(folder, monkeypatch, tmp_path):
     seen = []
-    pairs = contrastive.Pairs
+    pairs = clip_rows.Pairs
 
     def spy(dataset, rows, *more):
         seen.append(dataset.select_columns("name")[rows]["name"])
         return pairs(dataset, rows, *more)
 
-    monkeypatch.setattr(contrastive, "Pairs", spy)
+    monkeypatch.setattr(clip_rows, "Pairs", spy)
     config = ClipFinetuneConfig(
         data=folder,
         model="tiny",

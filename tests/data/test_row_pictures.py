@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fsynth import clip_model, contrastive, sd_rows
+from fsynth import caption_groups, clip_model, clip_rows, sd_rows
 from fsynth.data import row_pictures, sources
 from fsynth.errors import DataError
 from fsynth.order import Pick
@@ -34,7 +34,9 @@ CLIP = types.SimpleNamespace(
 )
 READERS = {
     "sd-train": lambda rows: sd_rows.Pictures(rows, range(len(rows)), 8),
-    "clip-finetune": lambda rows: contrastive.Pairs(rows, range(len(rows)), CLIP, seed=0),
+    "clip-finetune": lambda rows: clip_rows.Pairs(
+        rows, range(len(rows)), CLIP, 0, caption_groups.find(rows["text"])
+    ),
     "clip-eval": lambda rows: clip_model.Pictures(rows, range(len(rows)), _pixels),
 }
 
