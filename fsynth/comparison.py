@@ -17,14 +17,15 @@ Losses of generative models are compared row by row, by Student's t on the diffe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from fsynth.retrieval import AT, Places
+from fsynth.caption_groups import CaptionGroups
+from fsynth.retrieval import AT, Places, Ranking
 
 CONFIDENCE = 0.95
 DRAWS = 2000
@@ -35,8 +36,6 @@ LEAST_CHANGED = 6
 _NUMBERS_AT_ONCE = 2**22
 
 Verdict = Literal["better", "worse", "unclear"]
-Ranking = Mapping[str, Mapping[str, Places]]
-"""protocol -> direction -> places, as `fsynth.retrieval.evaluate` gives it."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +80,18 @@ class Comparison:
         )
 
 
-def compare(baseline: str, first: Ranking, model: str, second: Ranking, groups: Tensor) -> Comparison:
+def compare(
+    baseline: str, first: Ranking, model: str, second: Ranking, captions: CaptionGroups
+) -> Comparison:
     """Compare the places that two models give the same queries.
 
     Args:
         baseline, model: their names.
         first, second: their places.
-        groups: (N,) int64, the caption of each row, as it was for both.
+        captions: of the rows, as they were for both.
     """
     before, after = _recalls(first), _recalls(second)
+    groups = captions.sentence
     text = after[0] - before[0]
     rows = torch.bincount(groups).double()
     pictures = torch.bincount(groups, weights=after[1] - before[1])

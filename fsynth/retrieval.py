@@ -1,13 +1,14 @@
 """Retrieval scores that stay true when captions repeat: ranks, recall at k, ceilings and chance.
 
 Pure tensor functions. A picture finds sentences and a sentence finds pictures, by inner product of features.
-Two protocols, because a benchmark's sentences repeat (FashionSynthesis: 4,004 over 78,979 pictures):
+Three protocols, because a benchmark's sentences repeat (FashionSynthesis: 4,004 over 78,979 pictures):
 
 ``pair``   the one right answer of a row is that row's own partner, as in the CLIP papers. Pictures that share
            a sentence cannot be told apart by it, so even a perfect model stays below 1: its *ceiling* is
            mean(min(k, m) / m) over rows, m the number of rows with the same sentence.
-``group``  any picture of a sentence is a right answer to it (one query per distinct sentence), and a picture
-           ranks the distinct sentences (one query per picture). The ceiling is 1.
+``sentence``  any picture of a sentence is a right answer to it (one query per distinct sentence), and a
+           picture ranks the distinct sentences (one query per picture). The ceiling is 1.
+``group``  as ``sentence``, but any sentence of the same group, and any picture of one, is right.
 
 Ties are neither lost nor won: every score is its expectation when tied answers come in random order. With
 ``better`` wrong answers above the best right one, and ``tied`` answers at its level of which ``right`` are
@@ -18,8 +19,7 @@ the same formula: all answers tied, and only the indistinguishable ones tied.
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +30,12 @@ from fsynth.errors import ScoreError
 AT = (1, 5, 10)
 """The k of recall at k."""
 
+PROTOCOLS = ("group", "sentence", "pair")
 DIRECTIONS = ("text_to_image", "image_to_text")
+
+Scores = dict[str, dict[str, dict[str, float]]]
+"""protocol -> direction -> name -> number."""
+
 _SIMILARITIES_AT_ONCE = 2**24
 
 
@@ -63,102 +68,107 @@ class Places:
         return 1 - missed
 
 
-def caption_groups(captions: Sequence[str]) -> tuple[list[str], Tensor]:
-    """Distinct captions and the group of each row.
-
-    Captions are the same when they differ in case, width of characters, spacing or the final full stop only.
-
-    Returns:
-        The first spelling of each distinct caption, in order of appearance, and int64 (N,) indices into them.
-    """
-    index: dict[str, int] = {}
-    distinct: list[str] = []
-    groups = torch.empty(len(captions), dtype=torch.int64)
-    for row, caption in enumerate(captions):
-        key = " ".join(unicodedata.normalize("NFKC", caption).casefold().rstrip(" .").split())
-        if key not in index:
-            index[key] = len(distinct)
-            distinct.append(caption)
-        groups[row] = index[key]
-    return distinct, groups
+Ranking = Mapping[str, Mapping[str, Places]]
+"""protocol -> direction -> places."""
 
 
-def pair_places(images: Tensor, captions: Tensor, groups: Tensor) -> dict[str, Places]:
+def pair_places(images: Tensor, captions: Tensor, sentence: Tensor) -> dict[str, Places]:
     """Places of each row's own partner among all N partners, by direction.
 
     Args:
         images: (N, D) picture features of unit length.
         captions: (M, D) features of the distinct captions, encoded once each.
-        groups: (N,) int64, the caption of each row; every caption has a row.
+        sentence: (N,) int64, the caption of each row; every caption has a row.
 
     Raises:
         ScoreError: shapes that do not fit, or features that are not numbers.
     """
-    images, captions = _checked(images, captions, groups)
-    rows_of = torch.bincount(groups, minlength=len(captions))
+    images, captions = _checked(images, captions, sentence)
+    rows_of = torch.bincount(sentence, minlength=len(captions))
     to_text = []
     for rows in _chunks(len(images), len(captions)):
         level = _similarities(images[rows], captions)
-        own = level.gather(1, groups[rows, None])
+        own = level.gather(1, sentence[rows, None])
         better = ((level > own) * rows_of).sum(1)
         to_text.append((better, ((level == own) * rows_of).sum(1), torch.ones_like(better)))
     to_image = []
     for rows in _chunks(len(images), len(images)):
-        level = _similarities(captions[groups[rows]], images)
+        level = _similarities(captions[sentence[rows]], images)
         own = level.diagonal(offset=rows.start)[:, None]
         better = (level > own).sum(1)
         to_image.append((better, (level == own).sum(1), torch.ones_like(better)))
     return {"text_to_image": _joined(to_image), "image_to_text": _joined(to_text)}
 
 
-def group_places(images: Tensor, captions: Tensor, groups: Tensor) -> dict[str, Places]:
-    """Places of the best right answer: any picture of a caption (M queries), a picture's caption (N queries).
+def group_places(images: Tensor, captions: Tensor, sentence: Tensor, group: Tensor) -> dict[str, Places]:
+    """Places of the best right answer: any picture of a caption's group (M queries), any caption of a
+    picture's group (N queries).
 
-    Arguments and errors as in `pair_places`.
+    Args:
+        images, captions, sentence: as in `pair_places`.
+        group: (M,) int64, the group of each caption.
     """
-    images, captions = _checked(images, captions, groups)
-    to_text = []
-    for rows in _chunks(len(images), len(captions)):
-        level = _similarities(images[rows], captions)
-        own = level.gather(1, groups[rows, None])
-        better = (level > own).sum(1)
-        to_text.append((better, (level == own).sum(1), torch.ones_like(better)))
-    to_image = []
-    for some in _chunks(len(captions), len(images)):
-        level = _similarities(captions[some], images)
-        right = groups == torch.arange(some.start, some.stop)[:, None]
-        best = level.masked_fill(~right, -torch.inf).amax(1, keepdim=True)
-        tied = level == best
-        to_image.append(((level > best).sum(1), tied.sum(1), (tied & right).sum(1)))
+    images, captions = _checked(images, captions, sentence)
+    rows = group[sentence]
+    to_text = [
+        _best(_similarities(images[some], captions), rows[some, None] == group[None, :])
+        for some in _chunks(len(images), len(captions))
+    ]
+    to_image = [
+        _best(_similarities(captions[some], images), group[some, None] == rows[None, :])
+        for some in _chunks(len(captions), len(images))
+    ]
     return {"text_to_image": _joined(to_image), "image_to_text": _joined(to_text)}
 
 
-def chance_places(groups: Tensor, protocol: str) -> dict[str, Places]:
+def _best(level: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    best = level.masked_fill(~right, -torch.inf).amax(1, keepdim=True)
+    tied = level == best
+    return (level > best).sum(1), tied.sum(1), (tied & right).sum(1)
+
+
+def chance_places(sentence: Tensor, group: Tensor, protocol: str) -> dict[str, Places]:
     """The places a model that knows nothing gives: all answers tied."""
-    rows_of = torch.bincount(groups)
-    ones = torch.ones_like(groups)
+    ones = torch.ones_like(sentence)
     if protocol == "pair":
-        blind = Places(ones * 0, ones * len(groups), ones)
+        blind = Places(ones * 0, ones * len(sentence), ones)
         return {"text_to_image": blind, "image_to_text": blind}
-    to_image = Places(rows_of * 0, torch.full_like(rows_of, len(groups)), rows_of)
-    return {"text_to_image": to_image, "image_to_text": Places(ones * 0, ones * len(rows_of), ones)}
+    if protocol == "sentence":
+        group = torch.arange(len(group))
+    pictures, captions = torch.bincount(group[sentence]), torch.bincount(group)
+    to_image = Places(group * 0, torch.full_like(group, len(sentence)), pictures[group])
+    to_text = Places(ones * 0, ones * len(group), captions[group[sentence]])
+    return {"text_to_image": to_image, "image_to_text": to_text}
 
 
-def ceiling_places(groups: Tensor) -> Places:
+def ceiling_places(sentence: Tensor) -> Places:
     """The places a perfect model gives in the ``pair`` protocol: rows with the same caption tied."""
-    rows_of = torch.bincount(groups)[groups]
-    return Places(torch.zeros_like(groups), rows_of, torch.ones_like(groups))
+    rows_of = torch.bincount(sentence)[sentence]
+    return Places(torch.zeros_like(sentence), rows_of, torch.ones_like(sentence))
 
 
-def evaluate(images: Tensor, captions: Tensor, groups: Tensor) -> dict[str, dict[str, Places]]:
+def evaluate(
+    images: Tensor, captions: Tensor, sentence: Tensor, group: Tensor
+) -> dict[str, dict[str, Places]]:
     """The places of all queries: protocol -> direction -> `Places`, from which `scores` are taken.
 
-    Arguments and errors as in `pair_places`.
+    Args:
+        images: (N, D) picture features of unit length.
+        captions: (M, D) features of the distinct captions, encoded once each.
+        sentence: (N,) int64, the caption of each row; every caption has a row.
+        group: (M,) int64, the group of each caption, from 0.
+
+    Raises:
+        ScoreError: shapes that do not fit, or features that are not numbers.
     """
-    return {"pair": pair_places(images, captions, groups), "group": group_places(images, captions, groups)}
+    return {
+        "pair": pair_places(images, captions, sentence),
+        "sentence": group_places(images, captions, sentence, torch.arange(len(group))),
+        "group": group_places(images, captions, sentence, group),
+    }
 
 
-def scores(places: Mapping[str, Mapping[str, Places]]) -> dict[str, dict[str, dict[str, float]]]:
+def scores(places: Ranking) -> Scores:
     """All scores: protocol -> direction -> ``recall@k``, ``median_rank``, ``mean_rank``.
 
     Ranks count from 1, recalls are in [0, 1].
@@ -169,12 +179,12 @@ def scores(places: Mapping[str, Mapping[str, Places]]) -> dict[str, dict[str, di
     }
 
 
-def bounds(groups: Tensor) -> dict[str, dict[str, dict[str, float]]]:
+def bounds(sentence: Tensor, group: Tensor) -> Scores:
     """What `scores` lie between: protocol -> direction -> ``chance@k`` and ``ceiling@k``."""
-    perfect = ceiling_places(groups)
-    result: dict[str, dict[str, dict[str, float]]] = {}
-    for protocol in ("pair", "group"):
-        blind = chance_places(groups, protocol)
+    perfect = ceiling_places(sentence)
+    result: Scores = {}
+    for protocol in PROTOCOLS:
+        blind = chance_places(sentence, group, protocol)
         result[protocol] = {}
         for direction in DIRECTIONS:
             numbers = {f"chance@{k}": float(blind[direction].recall(k).mean()) for k in AT}
@@ -200,13 +210,13 @@ def _similarities(queries: Tensor, answers: Tensor) -> Tensor:
     return (queries @ answers.T).float()
 
 
-def _checked(images: Tensor, captions: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
+def _checked(images: Tensor, captions: Tensor, sentence: Tensor) -> tuple[Tensor, Tensor]:
     if images.ndim != 2 or captions.ndim != 2 or images.shape[1] != captions.shape[1]:
         raise ScoreError(
             f"retrieval: picture features {tuple(images.shape)} and caption features {tuple(captions.shape)} "
             "do not fit; both must be (rows, width) with one width"
         )
-    if groups.shape != images.shape[:1] or not torch.equal(groups.unique(), torch.arange(len(captions))):
+    if sentence.shape != images.shape[:1] or not torch.equal(sentence.unique(), torch.arange(len(captions))):
         raise ScoreError(
             f"retrieval: {len(images)} pictures and {len(captions)} captions, but the caption of each "
             "picture is not given once, or a caption has no picture"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fsynth import comparison, retrieval
+from fsynth.caption_groups import CaptionGroups
 from fsynth.retrieval import Places
 from tests.reference import comparison as slow
 
@@ -20,7 +21,15 @@ def simulated(groups, noise, draw):
     pictures = truth[groups] + noise * torch.randn(len(groups), 48, generator=draw)
     sentences = truth + 0.3 * noise * torch.randn(captions, 48, generator=draw)
     unit = torch.nn.functional.normalize
-    return retrieval.evaluate(unit(pictures, dim=1), unit(sentences, dim=1), groups)
+    alone = torch.arange(captions)
+    return retrieval.evaluate(unit(pictures, dim=1), unit(sentences, dim=1), groups, alone)
+
+
+def together(groups):
+    """Captions of rows, each a group of its own."""
+    captions = int(groups.max()) + 1
+    sentences = tuple(f"caption {number}" for number in range(captions))
+    return CaptionGroups(sentences, groups, torch.arange(captions), "sentence")
 
 
 def repeating(rows, captions, draw):
@@ -31,7 +40,7 @@ def compared(noises, rows=40, captions=30, seed=0):
     draw = torch.Generator().manual_seed(seed)
     groups = repeating(rows, captions, draw)
     first, second = (simulated(groups, noise, draw) for noise in noises)
-    return comparison.compare("before", first, "after", second, groups)
+    return comparison.compare("before", first, "after", second, together(groups))
 
 
 @st.composite
@@ -71,8 +80,8 @@ def test_every_resample_equals_the_slow_one(problem):
 @given(answers())
 def test_a_comparison_turned_round_is_its_mirror_image(problem):
     (first, second), groups = problem
-    there = comparison.compare("a", first, "b", second, groups)
-    back = comparison.compare("b", second, "a", first, groups)
+    there = comparison.compare("a", first, "b", second, together(groups))
+    back = comparison.compare("b", second, "a", first, together(groups))
     assert there.difference == pytest.approx(-back.difference)
     assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
     assert (there.verdict, back.verdict) in {
@@ -87,7 +96,7 @@ def test_a_model_does_not_differ_from_itself():
     draw = torch.Generator().manual_seed(0)
     groups = repeating(40, 30, draw)
     places = simulated(groups, 0.5, draw)
-    found = comparison.compare("before", places, "after", places, groups)
+    found = comparison.compare("before", places, "after", places, together(groups))
     assert (found.difference, found.low, found.high, found.changed_captions) == (0, 0, 0, 0)
     assert found.verdict == "unclear"
     assert "no difference that 40 rows can show" in found.text()
@@ -116,7 +125,7 @@ def test_the_headline_is_the_mean_of_the_group_recalls_printed():
     draw = torch.Generator().manual_seed(3)
     groups = repeating(40, 30, draw)
     first, second = (simulated(groups, noise, draw) for noise in (0.5, 0.3))
-    found = comparison.compare("before", first, "after", second, groups)
+    found = comparison.compare("before", first, "after", second, together(groups))
     for places, headline in ((first, found.baseline_recall), (second, found.model_recall)):
         scores = retrieval.scores(places)["group"]
         numbers = [scores[name][f"recall@{k}"] for name in retrieval.DIRECTIONS for k in retrieval.AT]
@@ -133,9 +142,9 @@ def test_few_changed_captions_show_nothing_however_far_they_went():
         return {"group": {"text_to_image": places, "image_to_text": places}}
 
     groups = torch.arange(40)
-    assert comparison.compare("a", model(lost), "b", model(ranks), groups).verdict == "unclear"
+    assert comparison.compare("a", model(lost), "b", model(ranks), together(groups)).verdict == "unclear"
     lost[: comparison.LEAST_CHANGED + 6] = 30
-    assert comparison.compare("a", model(lost), "b", model(ranks), groups).verdict == "better"
+    assert comparison.compare("a", model(lost), "b", model(ranks), together(groups)).verdict == "better"
 
 
 def test_one_caption_shows_nothing():

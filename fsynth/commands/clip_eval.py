@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from fsynth import clip_model, gallery, outputs, retrieval
+from fsynth import clip_model, evaluation, outputs, score_table
 from fsynth.clip_model import ClipModel
-from fsynth.comparison import Comparison, Ranking, compare
+from fsynth.comparison import Comparison
 from fsynth.config import ClipEvalConfig
 from fsynth.console import say
 from fsynth.data.sources import open_source
-from fsynth.gallery import Gallery, Scores
+from fsynth.evaluation import Evaluation
+from fsynth.gallery import Gallery
+from fsynth.retrieval import Scores
 
 _LONGEST_HEADING = 18
 
@@ -50,69 +51,44 @@ def main(config: ClipEvalConfig) -> ClipEvalResult:
     source.announce()
     for model in models:
         say(f"model: {model.describe()}")
-    chosen = Gallery.choose(source.test, config.n_samples, config.seed)
-    ranked = {model.source: _ranking(chosen, model, config.workers) for model in models}
-    scores = {name: retrieval.scores(places) for name, places in ranked.items()}
-    comparisons = _comparisons(ranked, chosen.groups)
+    chosen = Gallery.choose(source.test, config.n_samples, config.seed, config.group_by)
+    found = {model.source: _evaluate(chosen, model, config.workers) for model in models}
+    comparisons = evaluation.comparisons(chosen, found)
     with outputs.whole_folder(config.output, "clip-eval") as (staging, final):
         source.record_dropped(staging)
-        outputs.write_json(
-            staging / "scores.json",
-            _record(f"{source.describe}; {source.rows}", chosen, models, scores, comparisons),
-        )
+        about = {model.source: {"preprocessing": model.preprocessing} for model in models}
+        data = f"{source.describe}; {source.rows}"
+        record = evaluation.record(data, chosen, about, found, comparisons)
+        outputs.write_json(staging / "scores.json", record)
         result = ClipEvalResult(
             folder=final,
             n_samples=len(chosen.rows),
-            distinct_captions=len(chosen.captions),
+            distinct_captions=len(chosen.captions.sentences),
             seed=chosen.seed,
             bounds=chosen.bounds(),
-            scores=scores,
+            scores={name: one.scores for name, one in found.items()},
             comparisons=comparisons,
         )
-    _say_table(chosen, models, scores)
+    _say_table(chosen, found)
     for comparison in comparisons:
         say(f"\n{comparison.text()}")
     return result
 
 
-def _ranking(chosen: Gallery, model: ClipModel, workers: int) -> Ranking:
+def _evaluate(chosen: Gallery, model: ClipModel, workers: int) -> Evaluation:
     """On the GPU where there is one, and off it again: the next model may need the room."""
     model.network.to("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return chosen.rank(model, workers, f"evaluating {model.source[-30:]}")
+        return evaluation.evaluate(chosen, model, workers, f"evaluating {model.source[-30:]}")
     finally:
         model.network.to("cpu")
 
 
-def _comparisons(ranked: Mapping[str, Ranking], groups: torch.Tensor) -> tuple[Comparison, ...]:
-    (first, places), *others = ranked.items()
-    return tuple(compare(first, places, name, found, groups) for name, found in others)
-
-
-def _record(
-    data: str,
-    chosen: Gallery,
-    models: Sequence[ClipModel],
-    scores: dict[str, Scores],
-    comparisons: Sequence[Comparison],
-) -> dict[str, Any]:
-    return {
-        "data": data,
-        **chosen.record(),
-        "bounds": chosen.bounds(),
-        "models": {
-            model.source: {"preprocessing": model.preprocessing, "scores": scores[model.source]}
-            for model in models
-        },
-        "comparisons": [comparison.record() for comparison in comparisons],
-    }
-
-
-def _say_table(chosen: Gallery, models: Sequence[ClipModel], scores: dict[str, Scores]) -> None:
+def _say_table(chosen: Gallery, found: Mapping[str, Evaluation]) -> None:
     columns = {}
-    for number, model in enumerate(models, 1):
-        heading = model.source if len(model.source) <= _LONGEST_HEADING else f"model {number}"
-        if heading != model.source:
-            say(f"{heading}: {model.source}")
-        columns[heading] = scores[model.source]
-    say(f"\n{chosen.describe()}\n{gallery.table(columns, chosen.bounds())}")
+    for number, (name, one) in enumerate(found.items(), 1):
+        heading = name if len(name) <= _LONGEST_HEADING else f"model {number}"
+        if heading != name:
+            say(f"{heading}: {name}")
+        columns[heading] = one.scores
+    say(f"\n{chosen.describe()}\n{score_table.table(columns, chosen.bounds())}")

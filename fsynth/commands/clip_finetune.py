@@ -18,20 +18,22 @@ from fsynth import (
     clip_rows,
     clip_tuning,
     contrastive,
-    gallery,
+    evaluation,
     outputs,
-    retrieval,
+    score_table,
 )
 from fsynth.caption_groups import CaptionGroups
 from fsynth.clip_model import ClipModel
-from fsynth.comparison import Comparison, compare
+from fsynth.comparison import Comparison
 from fsynth.config import ClipFinetuneConfig
 from fsynth.console import counted, say
 from fsynth.data.augmentation import Augmentation
 from fsynth.data.sources import Source, open_source
 from fsynth.errors import FsynthError, ModelError
-from fsynth.gallery import Gallery, Scores
+from fsynth.evaluation import Evaluation, evaluate
+from fsynth.gallery import Gallery
 from fsynth.order import Groups, choose_rows
+from fsynth.retrieval import Scores
 from fsynth.run import Run, check_place, weights_signature
 from fsynth.settings import flag_name
 
@@ -106,7 +108,7 @@ def main(config: ClipFinetuneConfig) -> ClipFinetuneResult | None:
 def _finetune(
     config: ClipFinetuneConfig, source: Source, model: ClipModel, run: Run
 ) -> ClipFinetuneResult | None:
-    chosen = Gallery.choose(source.test, config.n_samples, GALLERY_SEED)
+    chosen = Gallery.choose(source.test, config.n_samples, GALLERY_SEED, config.group_by)
     rows, augmentation = _rows(config, source), _augmentation(config)
     groups = caption_groups.find(_texts(source, rows), config.group_by)
     pairs = clip_rows.Pairs(source.train, rows, model, config.seed, groups, augmentation)
@@ -116,7 +118,7 @@ def _finetune(
     for line in augmentation.describe(_texts(source, rows)):
         say(line)
     network = model.network.to(run.device)
-    first = chosen.rank(model, config.workers, "evaluating before") if run.is_main else None
+    first = evaluate(chosen, model, config.workers, "evaluating before") if run.is_main else None
     start = weights_signature(network)
 
     loss = _learn(config, pairs, together, network, run)
@@ -127,11 +129,11 @@ def _finetune(
         return None
     reloaded = _save(run.folder, model, chosen)
     reloaded.network.to(run.device)
-    second = chosen.rank(reloaded, config.workers, "evaluating after")
-    before, after = retrieval.scores(first), retrieval.scores(second)
-    comparison = compare("before", first, "after", second, chosen.groups)
-    _write_scores(run.folder, source, model, chosen, before, after, comparison)
-    say(f"\n{chosen.describe()}\n{gallery.table({'before': before, 'after': after}, chosen.bounds())}")
+    found = {"before": first, "after": evaluate(chosen, reloaded, config.workers, "evaluating after")}
+    (comparison,) = evaluation.comparisons(chosen, found)
+    _write_scores(run.folder, source, model, chosen, found, comparison)
+    scores = {name: one.scores for name, one in found.items()}
+    say(f"\n{chosen.describe()}\n{score_table.table(scores, chosen.bounds())}")
     advice = "; try a lower --lr or fewer --epochs" if comparison.verdict == "worse" else ""
     say(f"\n{comparison.text()}{advice}")
     say(f"model: {run.folder / 'model'} (an open_clip folder: local-dir:{run.folder / 'model'})")
@@ -145,11 +147,10 @@ def _finetune(
         steps=run.steps,
         loss=loss,
         n_samples=len(chosen.rows),
-        distinct_captions=len(chosen.captions),
+        distinct_captions=len(chosen.captions.sentences),
         seed=chosen.seed,
         bounds=chosen.bounds(),
-        before=before,
-        after=after,
+        **scores,
         comparison=comparison,
         seconds=0.0,
     )
@@ -283,7 +284,7 @@ def _save(folder: Path, model: ClipModel, chosen: Gallery) -> ClipModel:
 
 
 def _sentence_difference(model: ClipModel, reloaded: ClipModel, chosen: Gallery) -> torch.Tensor:
-    some = chosen.captions[:8]
+    some = chosen.captions.sentences[:8]
     return (
         (clip_model.encode_sentences(model, some) - clip_model.encode_sentences(reloaded, some)).abs().max()
     )
@@ -294,20 +295,12 @@ def _write_scores(
     source: Source,
     model: ClipModel,
     chosen: Gallery,
-    before: Scores,
-    after: Scores,
+    found: dict[str, Evaluation],
     comparison: Comparison,
 ) -> None:
-    outputs.write_json(
-        folder / "scores.json",
-        {
-            "data": f"{source.describe}; {source.rows}",
-            **chosen.record(),
-            "bounds": chosen.bounds(),
-            "models": {
-                "before": {"model": model.source, "preprocessing": model.preprocessing, "scores": before},
-                "after": {"model": "model", "preprocessing": model.preprocessing, "scores": after},
-            },
-            "comparisons": [comparison.record()],
-        },
-    )
+    about = {
+        "before": {"model": model.source, "preprocessing": model.preprocessing},
+        "after": {"model": "model", "preprocessing": model.preprocessing},
+    }
+    record = evaluation.record(f"{source.describe}; {source.rows}", chosen, about, found, [comparison])
+    outputs.write_json(folder / "scores.json", record)

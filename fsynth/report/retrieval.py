@@ -25,7 +25,11 @@ from fsynth.report.blocks import (
 
 DIRECTIONS = {"text_to_image": "sentence → picture", "image_to_text": "picture → sentence"}
 PROTOCOLS = {
-    "group": ("Any picture of the sentence is right", "Sentences repeat: every picture of one counts."),
+    "group": (
+        "Any picture of the sentence’s group is right",
+        "Sentences of a group say the same of the garment: every picture of one counts.",
+    ),
+    "sentence": ("Any picture of the sentence is right", "Sentences repeat: every picture of one counts."),
     "pair": (
         "Only the row’s own partner is right",
         "As in the CLIP papers. Pictures that share a sentence are alike to it, hence the ceiling.",
@@ -43,7 +47,11 @@ def retrieval(folder: Path, options: Options) -> Section | None:
         f"Among {record['n_samples']:,} held-out pictures with {record['distinct_captions']:,} distinct "
         "sentences: how often is the right one in the first k? The same rows for every column."
     )
-    tables = [_retrieval_table(protocol, models, record["bounds"]) for protocol in PROTOCOLS]
+    tables = [
+        _retrieval_table(protocol, models, record["bounds"])
+        for protocol in PROTOCOLS
+        if protocol in record["bounds"]
+    ]
     title = "Retrieval, before and after" if "before" in models else "Retrieval"
     verdicts = [_verdict(found) for found in record.get("comparisons", ())]
     return Section(title, lead, (*verdicts, *tables), _retrieval_facts(models, record))

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from fsynth import gallery
+from fsynth import gallery, retrieval, score_table
 from fsynth.commands import clip_eval
 from fsynth.config import ClipEvalConfig
 from fsynth.data import sources, synthetic
@@ -41,7 +41,7 @@ def test_models_stand_side_by_side_on_the_same_rows(archive, models, tmp_path, c
     said = capsys.readouterr().err
     assert found.text() in said
     assert "model 1" in said and "model 2" in said and "ceiling" in said
-    assert f"6 held-out pictures with {result.distinct_captions} distinct captions" in said
+    assert f"6 held-out pictures with {result.distinct_captions} distinct captions in" in said
 
 
 def test_the_same_model_scores_the_same_alone(archive, models, tmp_path):
@@ -81,11 +81,11 @@ def test_the_table_lines_up():
     numbers = {**{f"recall@{k}": 0.123 for k in (1, 5, 10)}, "median_rank": 1234.5}
     limits = {**{f"ceiling@{k}": 1.0 for k in (1, 5, 10)}, **{f"chance@{k}": 0.0002 for k in (1, 5, 10)}}
     scores, bounds = (
-        {protocol: {"text_to_image": row, "image_to_text": row} for protocol in ("pair", "group")}
+        {protocol: {"text_to_image": row, "image_to_text": row} for protocol in retrieval.PROTOCOLS}
         for row in (numbers, limits)
     )
-    text = gallery.table({"before": scores, "after": scores}, bounds)
+    text = score_table.table({"before": scores, "after": scores}, bounds)
     lines = [line for line in text.splitlines() if "recall" in line]
-    assert len(lines) == 12 and len({len(line) for line in lines}) == 1
+    assert len(lines) == 18 and len({len(line) for line in lines}) == 1
     assert "12.3 %" in lines[0] and "100.0 %" in lines[0] and "0.02 %" in lines[0]
     assert "1,234.5" in text

@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from fsynth import comparison, retrieval, samples, scores
+from fsynth.caption_groups import CaptionGroups
 
 PROMPTS = ("the lady wore a red dress.", "<script>alert('tee')</script> & a \"tee\"")
 RECIPE = {
@@ -32,12 +33,16 @@ def write_clip_run(folder: Path) -> Path:
     captions = torch.nn.functional.normalize(torch.randn(6, 16, generator=draw), dim=1)
     blind = torch.nn.functional.normalize(torch.randn(8, 16, generator=draw), dim=1)
     models = {"before": blind, "after": captions[groups]}
-    ranked = {name: retrieval.evaluate(pictures, captions, groups) for name, pictures in models.items()}
-    found = comparison.compare("before", ranked["before"], "after", ranked["after"], groups)
+    together = CaptionGroups(tuple("abcdef"), groups, torch.tensor([0, 1, 1, 2, 3, 4]), "attributes")
+    ranked = {
+        name: retrieval.evaluate(pictures, captions, groups, together.group)
+        for name, pictures in models.items()
+    }
+    found = comparison.compare("before", ranked["before"], "after", ranked["after"], together)
     record = {
         "n_samples": 8,
         "distinct_captions": 6,
-        "bounds": retrieval.bounds(groups),
+        "bounds": retrieval.bounds(groups, together.group),
         "models": {name: {"scores": retrieval.scores(places)} for name, places in ranked.items()},
         "comparisons": [found.record()],
     }
