@@ -1,13 +1,8 @@
-"""open_clip models: found by name and tag, folder or file, used to encode, saved as open_clip reads them.
-
-A saved folder is open_clip's ``local-dir:`` format (open_clip_config.json, open_clip_model.safetensors and,
-where the model has one, its own tokenizer) and carries what is lost when only weights are kept: activation
-(quick GELU), picture preprocessing, tokenizer and context length.
-"""
+"""open_clip models: loaded, used to encode, saved as open_clip reads them (`fsynth.clip_folder` says how)."""
 
 from __future__ import annotations
 
-import difflib
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -18,20 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fsynth import hub, outputs
+from fsynth import clip_folder, hub, outputs
+from fsynth.clip_folder import CONFIG_FILE, DEFAULT, RECORD_FILE, TINY, WEIGHTS_FILE, Found, Origin
 from fsynth.data.row_pictures import row_of
 from fsynth.errors import ModelError, reason
 
-DEFAULT = "ViT-B-32:laion2b_s34b_b79k"
-"""The model for real pictures: the base that FashionCLIP 2.0 moved to."""
+__all__ = ["CONFIG_FILE", "DEFAULT", "TINY", "WEIGHTS_FILE", "ClipModel", "Pictures", "load"]
 
-TINY = "tiny"
-"""The model that ships with the package, for drawn pictures."""
+RELOAD_TOLERANCE = 1e-4
+"""What features of unit length may differ by, once saved and loaded; on a CPU they are equal to the bit."""
 
-CONFIG_FILE = "open_clip_config.json"
-WEIGHTS_FILE = "open_clip_model.safetensors"
-PORTABLE_TOKENIZER = "PreTrainedTokenizerFast"
-_ASSETS = Path(__file__).parent / "assets"
 _RESIZE = {"shortest": "centre of the picture", "longest": "padded to a square", "squash": "made square"}
 
 
@@ -44,12 +35,16 @@ class ClipModel:
         tokenizer: list of sentences -> int64 (sentences, context length).
         architecture: open_clip's ``model_cfg``, complete.
         source: what the user wrote.
+        origin: what it came from; a model without is its own base.
+        note: what to say of its activation.
     """
 
     network: nn.Module
     tokenizer: Callable[[list[str]], Tensor]
     architecture: dict[str, Any]
     source: str
+    origin: Origin | None = None
+    note: str = ""
 
     def transform(self, train: bool = False) -> Callable[[Any], Tensor]:
         """PIL picture -> float32 (3, size, size) as this network wants it.
@@ -65,172 +60,151 @@ class ClipModel:
         """Size, mean, deviation, interpolation and resize mode, as open_clip names them."""
         return dict(self.network.visual.preprocess_cfg)
 
+    @property
+    def complete_architecture(self) -> dict[str, Any]:
+        """`architecture` as this network is: activation, context length and logit bias written out."""
+        bias = getattr(self.network, "logit_bias", None)
+        return clip_folder.complete(self.architecture, None if bias is None else bias.item())
+
     def describe(self) -> str:
-        """One line: source, parameters, what happens to a picture and to a sentence."""
-        cfg = self.preprocessing
+        """One line: source, parameters, activation, what happens to a picture and to a sentence."""
+        cfg, architecture = self.preprocessing, self.complete_architecture
         size = cfg["size"][0] if isinstance(cfg["size"], (tuple, list)) else cfg["size"]
         millions = sum(value.numel() for value in self.network.parameters()) / 1e6
-        tokens = self.architecture["text_cfg"].get("context_length", 77)
         return (
-            f"{self.source} ({millions:.1f} M parameters; pictures {size} px, {_RESIZE[cfg['resize_mode']]}, "
-            f"{cfg['interpolation']}; sentences up to {tokens} tokens)"
+            f"{self.source} ({millions:.1f} M parameters; {self._activation()}; pictures {size} px, "
+            f"{_RESIZE[cfg['resize_mode']]}, {cfg['interpolation']}; sentences up to "
+            f"{architecture['text_cfg']['context_length']} tokens)"
         )
 
-    def save(self, folder: Path, half: bool = False) -> Path:
+    def _activation(self) -> str:
+        return clip_folder.activation(self.complete_architecture["quick_gelu"]) + self.note
+
+    def save(self, folder: Path, half: bool = False, training: dict[str, Any] | None = None) -> Path:
         """Write a folder that ``open_clip.create_model("local-dir:FOLDER")`` reads; complete or absent.
 
-        With ``half``, weights are stored in float16: half the size, and `load` computes in float32 again.
+        Args:
+            half: store weights in float16: half the size, and `load` computes in float32 again.
+            training: what was learnt since the model was loaded, for its record.
         """
         beside = folder.with_name(f".{folder.name}.part")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         try:
-            self._write(beside, half)
+            self.write(beside, half, training)
             outputs.put_in_place(beside, folder)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         return folder
 
-    def _write(self, folder: Path, half: bool) -> None:
+    def save_checked(
+        self, folder: Path, pictures: Pictures, sentences: Sequence[str], training: dict[str, Any]
+    ) -> ClipModel:
+        """`save`, load it as a user will, and compare features of a few pictures and sentences.
+
+        Returns:
+            the model as loaded, on this one's device.
+
+        Raises:
+            ModelError: the features differ by more than `RELOAD_TOLERANCE`.
+        """
+        self.save(folder, training=training)
+        again = load(str(folder))
+        again.network.to(next(self.network.parameters()).device)
+        self.network.eval()
+        batch = torch.stack([pictures[place] for place in range(len(pictures))])
+        mine, its = (
+            torch.cat([encode_pictures(model, [batch]), encode_sentences(model, sentences)])
+            for model in (self, again)
+        )
+        difference = (mine - its).abs().max().item()
+        if not difference <= RELOAD_TOLERANCE:
+            raise ModelError(f"{folder}, loaded again, gives features that differ by {difference:g}")
+        return again
+
+    def write(self, folder: Path, half: bool = False, training: dict[str, Any] | None = None) -> None:
+        """`save` into a folder that is there and empty, file by file."""
         from safetensors.torch import save_file
 
         weights = {
             name: (value.half() if half and value.is_floating_point() else value).cpu().clone().contiguous()
             for name, value in self.network.state_dict().items()
         }
-        save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        config = {"model_cfg": self.complete_architecture, "preprocess_cfg": self.preprocessing}
+        save_file(weights, folder / WEIGHTS_FILE, metadata=clip_folder.header(config))
         if hasattr(self.tokenizer, "save_pretrained"):
             self.tokenizer.save_pretrained(str(folder))
-            _write_portable_tokenizer_class(folder)
-        config = {"model_cfg": self.architecture, "preprocess_cfg": self.preprocessing}
+            clip_folder.make_tokenizer_portable(folder)
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        origin = self.origin or Origin(self.source)
+        if training is not None:
+            origin = dataclasses.replace(origin, trainings=(*origin.trainings, training))
+        outputs.write_json(folder / RECORD_FILE, clip_folder.record(self.architecture, origin))
         outputs.open_to_readers(folder)
 
 
-def _write_portable_tokenizer_class(folder: Path) -> None:
-    """transformers 5 writes a class name that transformers 4 does not know; both know the older one."""
-    path = folder / "tokenizer_config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    if config.get("tokenizer_class") == "TokenizersBackend":
-        config["tokenizer_class"] = PORTABLE_TOKENIZER
-        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-
-
 # --------------------------------------------------------------------------------------------------
-# finding and loading
+# loading
 
 
 def load(model: str) -> ClipModel:
     """Load a model with its weights onto the CPU; never a random one.
 
     Args:
-        model: ``NAME:TAG`` or ``NAME:WEIGHTS_FILE`` (open_clip's names), a folder in open_clip's format or a
-            run folder, a weights file beside its open_clip_config.json, ``hf-hub:org/repository``, ``tiny``.
+        model: see `clip_folder.find`. Of ``NAME:WEIGHTS_FILE`` the file's own activation and preprocessing
+            are used, where it brings them along; `ClipModel.describe` says so.
 
     Raises:
         ModelError: unknown, unreadable or unreachable, with what to write instead.
     """
-    name, tag = _resolve(model)
-    if _is_local(name, tag):
-        return _try_create(model, name, tag)
+    found = clip_folder.find(model)
+    if found.is_local:
+        return _try_create(found)
     with hub.without_waiting() as answers:
-        return _try_create(model, name, tag, "" if answers else " and the hub cannot be reached")
+        return _try_create(found, "" if answers else " and the hub cannot be reached")
 
 
-def _try_create(source: str, name: str, tag: str | None, network: str = "") -> ClipModel:
+def _try_create(found: Found, network: str = "") -> ClipModel:
     try:
-        return _create(source, name, tag)
+        with found.described() as name:
+            return _create(found, name)
     except ModelError:
         raise
     except Exception as error:
         first = reason(error)
-        if _is_local(name, tag):
-            raise ModelError(f"model {source} cannot be read: {first}") from None
+        if found.is_local:
+            raise ModelError(f"model {found.source} cannot be read: {first}") from None
         state = f"is not in this machine's cache{network}" if network else f"cannot be fetched ({first})"
-        raise ModelError(f"model {source} {state}; {_how_to_get(name, tag)}") from None
+        raise ModelError(f"model {found.source} {state}; {found.how_to_get()}") from None
 
 
-def _is_local(name: str, tag: str | None) -> bool:
-    return name.startswith("local-dir:") or (tag is not None and Path(tag).is_file())
-
-
-def _create(source: str, name: str, tag: str | None) -> ClipModel:
+def _create(found: Found, name: str) -> ClipModel:
     import open_clip
 
     architecture = open_clip.get_model_config(name)
     if "multimodal_cfg" in architecture:
         raise ModelError(
-            f"model {source}: CoCa also writes sentences, which is not trained here; choose a CLIP model"
+            f"model {found.source}: CoCa also writes sentences, which is not trained here; choose a CLIP "
+            "model"
         )
-    file = Path(tag) if tag and Path(tag).is_file() else None
-    cfg = open_clip.get_pretrained_cfg(name, tag) if tag and file is None else {}
-    if cfg.get("quick_gelu"):  # open_clip only warns: with the wrong activation the weights mean little
-        architecture["quick_gelu"] = True
-    in_folder = name.startswith("local-dir:") and file is not None
+    if found.tag and open_clip.get_pretrained_cfg(name, found.tag).get("quick_gelu"):
+        architecture["quick_gelu"] = True  # open_clip only warns, and the weights mean little without
+    architecture, note = clip_folder.reconciled(found, architecture)
+    in_folder = name.startswith("local-dir:") and found.file is not None
     network = open_clip.create_model(
         name,
-        pretrained=None if in_folder else tag,
+        pretrained=None if in_folder else found.tag or (str(found.file) if found.file else None),
         load_weights=not in_folder,
         require_pretrained=not in_folder,
         force_quick_gelu=architecture.get("quick_gelu", False),
+        force_preprocess_cfg=(found.carried or {}).get("preprocess_cfg"),
+        **({"quick_gelu": architecture["quick_gelu"]} if note else {}),
     )
     if in_folder:
-        open_clip.load_checkpoint(network, str(file))
-    return ClipModel(network.float().eval(), open_clip.get_tokenizer(name), architecture, source)
-
-
-def _resolve(model: str) -> tuple[str, str | None]:
-    """(open_clip's model name, pretrained tag or weights file) of what the user wrote."""
-    if model == TINY:
-        return _folder(_ASSETS / "tiny-clip", "the tiny CLIP"), None
-    if model.startswith("hf-hub:"):
-        return model, None
-    path = Path(model.removeprefix("local-dir:")).expanduser()
-    if path.is_dir():
-        inner = path / "model"
-        return _folder(inner if inner.is_dir() else path, f"model {model}"), None
-    if path.is_file():
-        return _folder(path.parent, f"the weights file {model}"), str(path)
-    return _known_name(model)
-
-
-def _folder(folder: Path, what: str) -> str:
-    if not (folder / CONFIG_FILE).is_file():
-        raise ModelError(
-            f"{what}: no {CONFIG_FILE} in {folder}; name a folder that open_clip or clip-finetune wrote, "
-            "or NAME:WEIGHTS_FILE"
-        )
-    return f"local-dir:{folder}"
-
-
-def _known_name(model: str) -> tuple[str, str]:
-    import open_clip
-
-    name, _, tag = model.partition(":")
-    names, tags = open_clip.list_models(), open_clip.list_pretrained_tags_by_model(name)
-    if name not in names:
-        close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-        raise ModelError(
-            f"model {model}: no such file or folder, and open_clip knows no '{name}'"
-            + (f" (it knows {', '.join(close)})" if close else "")
-            + "; write NAME:TAG, a folder, hf-hub:ORG/REPOSITORY or tiny"
-        )
-    if open_clip.get_pretrained_cfg(name, tag) or Path(tag).is_file():
-        return name, tag
-    close = difflib.get_close_matches(tag, tags, n=3, cutoff=0.3) or tags[:5]
-    wrong = f"unknown tag '{tag}'" if tag else "a name alone has random weights"
-    raise ModelError(
-        f"model {model}: {wrong}; write {name}:TAG with TAG one of {', '.join(close)}, or a file"
-    )
-
-
-def _how_to_get(name: str, tag: str | None) -> str:
-    import open_clip
-
-    cfg = open_clip.get_pretrained_cfg(name, tag or "") or {}
-    repository = name.removeprefix("hf-hub:") if name.startswith("hf-hub:") else cfg.get("hf_hub", "")
-    place = f"`hf download {repository.rstrip('/')}`" if repository else cfg.get("url", "its address")
-    return f"fetch it where there is a network ({place}) and pass --model FOLDER or --model NAME:WEIGHTS_FILE"
+        open_clip.load_checkpoint(network, str(found.file))
+    tokenizer = open_clip.get_tokenizer(name)
+    origin = clip_folder.origin_of(found)
+    return ClipModel(network.float().eval(), tokenizer, architecture, found.source, origin, note)
 
 
 # --------------------------------------------------------------------------------------------------

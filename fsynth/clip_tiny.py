@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from fsynth.clip_model import CONFIG_FILE, PORTABLE_TOKENIZER, TINY, ClipModel
+from fsynth.clip_folder import CONFIG_FILE, PORTABLE_TOKENIZER, TINY
+from fsynth.clip_model import ClipModel
 
 
 def create_tiny(folder: Path, sentences: Iterable[str], seed: int = 0) -> ClipModel:

@@ -89,33 +89,6 @@ def test_a_run_folder_and_a_weights_file_beside_its_config_load_too(saved, tmp_p
     assert not torch.equal(features(clip_model.load(str(other)))[1], expected)
 
 
-def test_a_named_architecture_loads_a_weights_file_and_keeps_its_activation(tmp_path, monkeypatch, fresh):
-    """The name of a quick GELU architecture must survive saving: weights alone would lose it silently."""
-    cfg = dict(fresh.architecture, quick_gelu=True)
-    cfg["text_cfg"] = {**cfg["text_cfg"], "vocab_size": 49408, "pool_type": "argmax"}
-    del cfg["text_cfg"]["hf_tokenizer_name"]
-    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "small-quickgelu", cfg)
-    torch.save(open_clip.create_model("small-quickgelu").state_dict(), tmp_path / "weights.pt")
-    model = clip_model.load(f"small-quickgelu:{tmp_path / 'weights.pt'}")
-    again = clip_model.load(str(model.save(tmp_path / "model")))
-    assert again.architecture["quick_gelu"] is True
-    assert "QuickGELU" in repr(again.network)
-    assert torch.equal(features(model)[1], features(again)[1])
-
-
-def test_a_tag_trained_with_quick_gelu_gets_it(monkeypatch, tmp_path):
-    asked = {}
-
-    def create(name, **given):
-        asked.update(given)
-        raise RuntimeError("enough")
-
-    monkeypatch.setattr(open_clip, "create_model", create)
-    with pytest.raises(ModelError):
-        clip_model.load("ViT-B-32:openai")
-    assert asked["force_quick_gelu"] is True and asked["require_pretrained"] is True
-
-
 @pytest.mark.parametrize(
     ("model", "says"),
     [

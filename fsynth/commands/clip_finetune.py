@@ -14,6 +14,7 @@ import torch
 
 from fsynth import (
     caption_groups,
+    clip_folder,
     clip_model,
     clip_rows,
     clip_tuning,
@@ -29,7 +30,7 @@ from fsynth.config import ClipFinetuneConfig
 from fsynth.console import counted, say
 from fsynth.data.augmentation import Augmentation
 from fsynth.data.sources import Source, open_source
-from fsynth.errors import FsynthError, ModelError
+from fsynth.errors import FsynthError
 from fsynth.evaluation import Evaluation, evaluate
 from fsynth.gallery import Gallery
 from fsynth.order import Groups, choose_rows
@@ -40,7 +41,8 @@ from fsynth.settings import flag_name
 GALLERY_SEED = 0
 """The run's seed does not choose the held-out rows: scores compare between runs."""
 
-RELOAD_TOLERANCE = 1e-4
+TOLD = ("loss", "group_by", "lr", "epochs", "batch_size", "lora_rank", "seed")
+"""Settings that a model carries with it."""
 
 Defaults = dict[str, int | float]
 FOR_TINY: Defaults = {"lr": 3e-4, "epochs": 2, "batch_size": 64}
@@ -127,8 +129,7 @@ def _finetune(
         raise FsynthError(f"the weights did not change in {run.steps} steps; --lr {config.lr:g} does nothing")
     if first is None:
         return None
-    reloaded = _save(run.folder, model, chosen)
-    reloaded.network.to(run.device)
+    reloaded = _save(run, model, chosen, _training(config, source, run, len(pairs)))
     found = {"before": first, "after": evaluate(chosen, reloaded, config.workers, "evaluating after")}
     (comparison,) = evaluation.comparisons(chosen, found)
     _write_scores(run.folder, source, model, chosen, found, comparison)
@@ -197,9 +198,10 @@ def _learn(
 
 
 def _model_name(config: ClipFinetuneConfig, source: Source) -> str:
-    """What is given or the default; folders as absolute paths, for run.yaml."""
-    model = config.model or (clip_model.TINY if source.synthetic else clip_model.DEFAULT)
-    return str(Path(model).resolve()) if model != clip_model.TINY and Path(model).exists() else model
+    """What is given or the default; paths made absolute, for run.yaml."""
+    return clip_folder.absolute(
+        config.model or (clip_folder.TINY if source.synthetic else clip_folder.DEFAULT)
+    )
 
 
 def _rows(config: ClipFinetuneConfig, source: Source) -> list[int]:
@@ -262,32 +264,18 @@ def _defaults(config: ClipFinetuneConfig, tiny: bool) -> Defaults:
 # after the last step
 
 
-def _save(folder: Path, model: ClipModel, chosen: Gallery) -> ClipModel:
-    """Write RUN/model, load it as a user will, and compare features; returns the reloaded model."""
-    shutil.rmtree(folder / "model", ignore_errors=True)  # of a run that was stopped while it was evaluated
-    model.save(folder / "model")
-    reloaded = clip_model.load(str(folder / "model"))
-    device = next(model.network.parameters()).device
-    reloaded.network.to(device)
-    model.network.eval()
+def _save(run: Run, model: ClipModel, chosen: Gallery, training: dict[str, Any]) -> ClipModel:
+    """Write RUN/model, and load it as a user will."""
+    folder = run.folder / "model"
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped while it was evaluated
     pictures = clip_model.Pictures(chosen.dataset, chosen.rows[:8], model.transform())
-    batch = torch.stack([pictures[place] for place in range(len(pictures))])
-    difference = max(
-        (clip_model.encode_pictures(model, [batch]) - clip_model.encode_pictures(reloaded, [batch]))
-        .abs()
-        .max(),
-        _sentence_difference(model, reloaded, chosen),
-    )
-    if not difference <= RELOAD_TOLERANCE:
-        raise ModelError(f"{folder / 'model'}, loaded again, gives features that differ by {difference:g}")
-    return reloaded
+    return model.save_checked(folder, pictures, chosen.captions.sentences[:8], training)
 
 
-def _sentence_difference(model: ClipModel, reloaded: ClipModel, chosen: Gallery) -> torch.Tensor:
-    some = chosen.captions.sentences[:8]
-    return (
-        (clip_model.encode_sentences(model, some) - clip_model.encode_sentences(reloaded, some)).abs().max()
-    )
+def _training(config: ClipFinetuneConfig, source: Source, run: Run, pairs: int) -> dict[str, Any]:
+    """What the model's record says of this run; no places of this machine."""
+    data = {"data": source.what, "drawn": source.drawn, "rows": source.fingerprint, "pairs": pairs}
+    return {**data, "steps": run.steps, **{name: getattr(config, name) for name in TOLD}}
 
 
 def _write_scores(
