@@ -96,7 +96,7 @@ def compare(
     rows = torch.bincount(groups).double()
     pictures = torch.bincount(groups, weights=after[1] - before[1])
     changed = (text != 0) | (torch.bincount(groups, weights=(after[1] - before[1]).abs()) != 0)
-    low, high = _interval(_resampled(text, pictures, rows), float(rows.sum() ** 2 / rows.square().sum()))
+    low, high = interval(_resampled(text, pictures, rows), float(rows.sum() ** 2 / rows.square().sum()))
     headlines = [float(sum(recall.mean() for recall in recalls) / 2) for recalls in (before, after)]
     return Comparison(
         baseline=baseline,
@@ -106,14 +106,19 @@ def compare(
         difference=headlines[1] - headlines[0],
         low=low,
         high=high,
-        verdict=_verdict(low, high, int(changed.sum())),
+        verdict=judge(low, high, int(changed.sum())),
         rows=len(groups),
         captions=len(rows),
         changed_captions=int(changed.sum()),
     )
 
 
-def _verdict(low: float, high: float, changed: int) -> Verdict:
+def judge(low: float, high: float, changed: int) -> Verdict:
+    """What an interval of a difference says.
+
+    Args:
+        changed: captions, or other clusters, in which the two models differ at all.
+    """
     if changed < LEAST_CHANGED or low <= 0 <= high:
         return "unclear"
     return "better" if low > 0 else "worse"
@@ -145,7 +150,22 @@ def _resampled(text: Tensor, pictures: Tensor, rows: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def _interval(differences: Tensor, captions: float) -> tuple[float, float]:
+def resampled_means(sums: Tensor, sizes: Tensor) -> Tensor:
+    """(DRAWS,) means over rows whose clusters are drawn with replacement.
+
+    Args:
+        sums: (clusters,) of the number in question over the rows of each.
+        sizes: (clusters,) rows of each.
+    """
+    generator = torch.Generator().manual_seed(SEED)
+    parts = []
+    for some in torch.arange(DRAWS).split(max(1, _NUMBERS_AT_ONCE // len(sums))):
+        drawn = torch.randint(len(sums), (len(some), len(sums)), generator=generator)
+        parts.append(sums[drawn].sum(1) / sizes[drawn].sum(1))
+    return torch.cat(parts)
+
+
+def interval(differences: Tensor, captions: float) -> tuple[float, float]:
     """Percentiles that are as far out as Student's t is for so few captions.
 
     Args:
