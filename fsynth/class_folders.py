@@ -43,6 +43,17 @@ _T10K = "b7656a891b218fc13e45205c48a92cae"
 _ENDINGS = PICTURE_ENDINGS | {".bmp", ".gif", ".tif", ".tiff"}
 
 
+def open_given(where: str | None, most: int) -> ClassPictures | None:
+    """`open_classes`, where there is anything to open."""
+    return None if where is None else open_classes(where, most)
+
+
+def absolute(where: str | None) -> str | None:
+    """A folder that is there with its whole path, for run.yaml; the hub's name as it is."""
+    folder = Path(where).expanduser() if where else None
+    return str(folder.resolve()) if folder is not None and folder.is_dir() else where
+
+
 def open_classes(where: str, most: int) -> ClassPictures:
     """What ``--zero-shot`` names, or a seeded draw of ``most`` of its pictures.
 

@@ -9,15 +9,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from fsynth import clip_model, loading
-from fsynth.console import is_main_process
 from fsynth.data import picture_files
 from fsynth.errors import DataError, not_now
 from fsynth.zero_shot import Task, fill
 
 TEMPLATES = ("a photo of a {}.", "a photo of the {}.", "a picture of a {}.", "an image of one {}.")
-
-_AT_ONCE = 128
 SEED = 0
 """The seed of a run does not choose the pictures: scores compare between runs."""
 
@@ -64,28 +60,12 @@ class ClassPictures:
         prompts = tuple(fill(TEMPLATES, name) for name in self.classes)
         return Task(self.name, self.classes, prompts, rows, torch.tensor(self.truth), rows)
 
-    def encode(self, model: clip_model.ClipModel, workers: int = 0, title: str = "zero-shot") -> Tensor:
-        """(N, width) float32 on the CPU, of unit length, through the model's own preprocessing.
-
-        Raises:
-            DataError: a picture that cannot be decoded, a worker that was killed.
-        """
-        from tqdm.auto import tqdm
-
-        network, quiet = model.network.eval(), not is_main_process()
-        loader = torch.utils.data.DataLoader(
-            _Shown(self.pictures, len(self.truth), model.transform()),
-            batch_size=_AT_ONCE,
-            num_workers=workers,
-            pin_memory=next(network.parameters()).is_cuda,
-        )
-        with loading.clear_errors(), tqdm(loader, desc=title, unit="batch", disable=quiet) as batches:
-            return clip_model.encode_pictures(model, batches)
+    def shown(self, transform: Callable[[Any], Tensor]) -> torch.utils.data.Dataset:
+        """The pictures as a model sees them; one that cannot be decoded is a `DataError`."""
+        return _Shown(self.pictures, len(self.truth), transform)
 
 
 class _Shown(torch.utils.data.Dataset):
-    """The pictures as a model sees them."""
-
     def __init__(self, pictures: Pictures, count: int, transform: Callable[[Any], Tensor]) -> None:
         self.pictures, self.count, self.transform = pictures, count, transform
 

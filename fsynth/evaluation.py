@@ -6,7 +6,8 @@ take it, so that the same weights on the same rows give the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -53,22 +54,43 @@ def evaluate(gallery: Gallery, model: ClipModel, workers: int = 0, title: str = 
         DataError: a picture that cannot be read, a worker that was killed.
         ScoreError: features that are not numbers.
     """
-    training = model.network.training
-    model.network.eval()
-    try:
-        pictures = _pictures(gallery, model, workers, title)
+    with judged(model):
+        shown = clip_model.Pictures(gallery.dataset, gallery.rows, model.transform())
+        pictures = encode(shown, model, workers, title)
         captions = clip_model.encode_sentences(model, gallery.captions.sentences)
-    finally:
-        model.network.train(training)
     found = gallery.captions
     return Evaluation(pictures, captions, retrieval.evaluate(pictures, captions, found.sentence, found.group))
 
 
-def _pictures(gallery: Gallery, model: ClipModel, workers: int, title: str) -> Tensor:
+@contextlib.contextmanager
+def judged(model: ClipModel) -> Iterator[None]:
+    """Within the block the network is in evaluation mode; afterwards it is as it was."""
+    training = model.network.training
+    model.network.eval()
+    try:
+        yield
+    finally:
+        model.network.train(training)
+
+
+def encode(
+    shown: torch.utils.data.Dataset, model: ClipModel, workers: int = 0, title: str = "encoding"
+) -> Tensor:
+    """Features of pictures that the model's own preprocessing has made tensors, with a progress bar.
+
+    Args:
+        shown: place -> float32 (3, size, size).
+
+    Returns:
+        (N, D) float32 on the CPU, of unit length.
+
+    Raises:
+        DataError: a picture that cannot be read, a worker that was killed.
+    """
     from tqdm.auto import tqdm
 
     loader = torch.utils.data.DataLoader(
-        clip_model.Pictures(gallery.dataset, gallery.rows, model.transform()),
+        shown,
         batch_size=PICTURES_AT_ONCE,
         num_workers=workers,
         pin_memory=next(model.network.parameters()).is_cuda,

@@ -14,6 +14,7 @@ test, which takes pictures for independent and does not say how large a differen
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -116,10 +117,8 @@ def fill(templates: Sequence[str], word: str) -> tuple[str, ...]:
     >>> fill(["a photo of a {}.", "the lady wore {} clothes."], "orange")
     ('a photo of an orange.', 'the lady wore orange clothes.')
     """
-    vowel = word[:1].lower() in tuple("aeiou")
-    return tuple(
-        (template.replace(" a {}", " an {}") if vowel else template).format(word) for template in templates
-    )
+    article = "an {}" if word[:1].lower() in tuple("aeiou") else "a {}"
+    return tuple(re.sub(r"\ba \{\}", article, template).format(word) for template in templates)
 
 
 def class_features(model: clip_model.ClipModel, prompts: Sequence[Sequence[str]]) -> Tensor:
@@ -204,7 +203,7 @@ def compare(task: Task, baseline: str, before: Tensor, model: str, after: Tensor
 
 
 # --------------------------------------------------------------------------------------------------
-# as a record and as text
+# of several models
 
 
 def record(tasks: Sequence[Task], models: Mapping[str, Hits]) -> dict[str, Any]:
@@ -228,52 +227,3 @@ def changes(tasks: Sequence[Task], models: Mapping[str, Hits]) -> list[Change]:
         for name, told in others
         for task in tasks
     ]
-
-
-def table(tasks: Sequence[Task], models: Mapping[str, Hits]) -> str:
-    """Accuracies of models side by side, with their intervals, chance and majority, as aligned text.
-
-    Args:
-        models: heading -> hits. Each further one is compared with the first: ``+`` and ``-`` stand where the
-            pictures show that it is better or worse.
-    """
-    verdicts = {(change.model, change.task): change.verdict for change in changes(tasks, models)}
-    lines = [["", "N", "classes", "chance", "majority", *(f"{name}" for name in models)]]
-    for task in tasks:
-        cells = [
-            f"{len(task.truth):,}",
-            str(len(task.classes)),
-            _percent(task.chance),
-            _percent(task.majority),
-        ]
-        for name, told in models.items():
-            sign = _SIGNS[verdicts.get((name, task.name), "unclear")]
-            cells.append(f"{_scored(score(task, told[task.name]))} {sign}")
-        lines.append([f"  {task.name}", *cells])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rows = [
-        "   ".join(
-            [line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))]
-        ).rstrip()
-        for line in lines
-    ]
-    return "\n".join([*rows, *_notes(tasks)])
-
-
-_SIGNS = {"better": "+", "worse": "-", "unclear": " "}
-
-
-def _scored(found: Score) -> str:
-    return (
-        f"{_percent(found.accuracy)} ({100 * found.low:.1f} to {100 * found.high:.1f}; balanced "
-        f"{_percent(found.balanced)})"
-    )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _notes(tasks: Sequence[Task]) -> list[str]:
-    left = [f"{task.name} {task.left_out:,}" for task in tasks if task.left_out]
-    return [f"  left out, their label not being stated: {', '.join(left)}"] if left else []

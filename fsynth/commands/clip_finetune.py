@@ -14,6 +14,7 @@ import torch
 
 from fsynth import (
     caption_groups,
+    class_folders,
     clip_folder,
     clip_model,
     clip_rows,
@@ -24,6 +25,7 @@ from fsynth import (
     score_table,
 )
 from fsynth.caption_groups import CaptionGroups
+from fsynth.class_pictures import ClassPictures
 from fsynth.clip_model import ClipModel
 from fsynth.comparison import Comparison
 from fsynth.config import ClipFinetuneConfig
@@ -32,6 +34,7 @@ from fsynth.data.augmentation import Augmentation
 from fsynth.data.sources import Source, open_source
 from fsynth.errors import FsynthError
 from fsynth.evaluation import Evaluation, evaluate
+from fsynth.exam import Exam
 from fsynth.gallery import Gallery
 from fsynth.order import Groups, choose_rows
 from fsynth.retrieval import Scores
@@ -89,6 +92,7 @@ def main(config: ClipFinetuneConfig) -> ClipFinetuneResult | None:
     """
     started = time.monotonic()
     check_place("clip-finetune", config.output, config.resume)
+    elsewhere = class_folders.open_given(config.zero_shot, config.zero_shot_samples)
     source = open_source(**config.source())
     source.need_pictures()
     source.need_rows(config.n_images, config.stratify)
@@ -96,11 +100,13 @@ def main(config: ClipFinetuneConfig) -> ClipFinetuneResult | None:
     _augmentation(config).check(_texts(source, _rows(config, source)))
     model = clip_model.load(_model_name(config, source))
     source.announce()
+    if elsewhere is not None:
+        say(elsewhere.describe())
     say(f"model: {model.describe()}")
     config = _resolve(config, source, model.source)
     with Run.of("clip-finetune", config) as run:
         source.record_dropped(run.folder)
-        result = _finetune(config, source, model, run)
+        result = _finetune(config, source, elsewhere, model, run)
         if result is not None:
             result = dataclasses.replace(result, seconds=round(time.monotonic() - started, 1))
         run.finish(dataclasses.asdict(result) if result else {})
@@ -108,7 +114,11 @@ def main(config: ClipFinetuneConfig) -> ClipFinetuneResult | None:
 
 
 def _finetune(
-    config: ClipFinetuneConfig, source: Source, model: ClipModel, run: Run
+    config: ClipFinetuneConfig,
+    source: Source,
+    elsewhere: ClassPictures | None,
+    model: ClipModel,
+    run: Run,
 ) -> ClipFinetuneResult | None:
     chosen = Gallery.choose(source.test, config.n_samples, GALLERY_SEED, config.group_by)
     rows, augmentation = _rows(config, source), _augmentation(config)
@@ -120,7 +130,9 @@ def _finetune(
     for line in augmentation.describe(_texts(source, rows)):
         say(line)
     network = model.network.to(run.device)
+    exam = Exam.of(chosen, elsewhere)
     first = evaluate(chosen, model, config.workers, "evaluating before") if run.is_main else None
+    told = {} if first is None else {"before": exam.take(model, first, config.workers)}
     start = weights_signature(network)
 
     loss = _learn(config, pairs, together, network, run)
@@ -131,10 +143,12 @@ def _finetune(
         return None
     reloaded = _save(run, model, chosen, _training(config, source, run, len(pairs)))
     found = {"before": first, "after": evaluate(chosen, reloaded, config.workers, "evaluating after")}
+    told["after"] = exam.take(reloaded, found["after"], config.workers)
     (comparison,) = evaluation.comparisons(chosen, found)
-    _write_scores(run.folder, source, model, chosen, found, comparison)
+    _write_scores(run.folder, source, model, chosen, found, comparison, exam.record(told))
     scores = {name: one.scores for name, one in found.items()}
     say(f"\n{chosen.describe()}\n{score_table.table(scores, chosen.bounds())}")
+    say(f"\n{score_table.told(exam.tasks, told)}")
     advice = "; try a lower --lr or fewer --epochs" if comparison.verdict == "worse" else ""
     say(f"\n{comparison.text()}{advice}")
     say(f"model: {run.folder / 'model'} (an open_clip folder: local-dir:{run.folder / 'model'})")
@@ -244,6 +258,7 @@ def _resolve(config: ClipFinetuneConfig, source: Source, model: str) -> ClipFine
         data=source.setting,
         fingerprint=source.fingerprint,
         password_file=config.password_file.resolve() if config.password_file else None,
+        zero_shot=class_folders.absolute(config.zero_shot),
         model=model,
         **values,
     )
@@ -285,10 +300,11 @@ def _write_scores(
     chosen: Gallery,
     found: dict[str, Evaluation],
     comparison: Comparison,
+    told: dict[str, Any],
 ) -> None:
     about = {
         "before": {"model": model.source, "preprocessing": model.preprocessing},
         "after": {"model": "model", "preprocessing": model.preprocessing},
     }
     record = evaluation.record(f"{source.describe}; {source.rows}", chosen, about, found, [comparison])
-    outputs.write_json(folder / "scores.json", record)
+    outputs.write_json(folder / "scores.json", {**record, "zero_shot": told})

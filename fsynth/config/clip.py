@@ -22,6 +22,21 @@ class GroupSettings(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ZeroShotSettings(Checked):
+    """What else a model is asked to tell (`fsynth.class_folders`)."""
+
+    zero_shot: str | None = setting(
+        None,
+        "classes to tell without training on them: folder with Fashion-MNIST's IDX files, folder of folders "
+        "named by class, or fashion-mnist from the hub",
+        "Evaluation",
+    )
+    zero_shot_samples: int = setting(
+        10000, "most pictures of --zero-shot, drawn by a fixed seed", least=1, flag=False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClipFinetuneOptimizer(Checked):
     weight_decay: float = setting(0.1, "of AdamW; norms, biases and the logit scale are spared", least=0.0)
     warmup: float = setting(0.05, "share of the steps in which the rate rises", least=0.0, most=0.2)
@@ -83,7 +98,7 @@ class ClipFinetuneValidation(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipFinetuneConfig(GroupSettings, TrainSettings):
+class ClipFinetuneConfig(GroupSettings, ZeroShotSettings, TrainSettings):
     """Fine-tune a CLIP model on the pictures and their sentences; retrieval before and after."""
 
     model: str | None = setting(
@@ -113,12 +128,6 @@ class ClipFinetuneConfig(GroupSettings, TrainSettings):
         None, "train adapters of this rank instead of all weights", "Training", least=1
     )
     n_samples: int = setting(5000, "held-out pairs to retrieve among", "Evaluation", least=1)
-    zero_shot: str | None = setting(
-        None,
-        "classes to tell without training, for what the model could do before: folder with Fashion-MNIST's "
-        "IDX files, folder of folders named by class, or fashion-mnist from the hub",
-        "Evaluation",
-    )
     wise_ft: str | None = setting(
         None,
         "blends of the weights before (0) and after (1) to try, 0,0.1,...,1 say; the one of the best "
@@ -141,7 +150,7 @@ class ClipFinetuneConfig(GroupSettings, TrainSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipEvalConfig(GroupSettings, PictureSettings, OutputSettings):
+class ClipEvalConfig(GroupSettings, ZeroShotSettings, PictureSettings, OutputSettings):
     """Retrieval scores of CLIP models, side by side, on the same held-out pairs."""
 
     model: tuple[str, ...] = setting(
@@ -150,10 +159,5 @@ class ClipEvalConfig(GroupSettings, PictureSettings, OutputSettings):
         "repeated (default: tiny on drawn data, else ViT-B-32:laion2b_s34b_b79k)",
     )
     n_samples: int = setting(5000, "held-out pairs to retrieve among", least=1)
-    zero_shot: str | None = setting(
-        None,
-        "classes to tell without training: folder with Fashion-MNIST's IDX files, folder of folders named "
-        "by class, or fashion-mnist from the hub",
-    )
     seed: int = setting(0, "draws the pairs where there are more", least=0)
     workers: int = setting(0, "loader processes; 0 reads in the main process", "Hardware", least=0)

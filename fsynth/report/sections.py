@@ -15,6 +15,7 @@ from fsynth.report.pictures import before_after, pictures, scores
 from fsynth.report.retrieval import retrieval
 from fsynth.report.thumbnails import training_pictures
 from fsynth.report.training import losses, settings
+from fsynth.report.zero_shot import abilities
 
 SECTIONS = (
     data,
@@ -29,6 +30,7 @@ SECTIONS = (
     repeated,
     labels,
     retrieval,
+    abilities,
     before_after,
     pictures,
     scores,

@@ -1,14 +1,16 @@
 import json
 
 import pytest
+from PIL import Image
 
-from fsynth import gallery, retrieval, score_table
+from fsynth import gallery, report, retrieval, score_table
 from fsynth.commands import clip_eval
 from fsynth.config import ClipEvalConfig
 from fsynth.data import sources, synthetic
 from fsynth.errors import DataError, ModelError, OutputError
 from fsynth.settings import load
 from tests import small_clip
+from tests.report.test_page import Page
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,31 @@ def test_models_stand_side_by_side_on_the_same_rows(archive, models, tmp_path, c
     assert found.text() in said
     assert "model 1" in said and "model 2" in said and "ceiling" in said
     assert f"6 held-out pictures with {result.distinct_captions} distinct captions in" in said
+
+
+def test_what_they_can_tell_stands_beside_from_here_and_elsewhere(archive, models, tmp_path, capsys):
+    classes = tmp_path / "classes"
+    for number, name in enumerate(("ankle_boot", "tee", "tee", "coat")):
+        (classes / name).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (28, 28), (80 * number, 0, 0)).save(classes / name / f"{number}.png")
+    found = settings(archive, models, tmp_path / "out", zero_shot=str(classes), zero_shot_samples=3)
+    clip_eval.main(found)
+    record = json.loads((tmp_path / "out" / "scores.json").read_text())["zero_shot"]
+    assert record["elsewhere"] == "zero-shot: classes/, 3 pictures (drawn from 4, seed 0) of 3 classes"
+    assert record["tasks"]["classes/"]["classes"] == ["ankle boot", "coat", "tee"]
+    assert record["tasks"]["category"]["pictures"] + record["tasks"]["category"]["left_out"] == 6
+    assert set(record["models"]) == set(models)
+    assert len(record["comparisons"]) == len(record["tasks"]) >= 3
+    said = capsys.readouterr().err
+    assert record["elsewhere"] in said and "classes/, 3 classes" in said and "category, " in said
+    words = Page(report.build(tmp_path / "out")).words
+    assert "What it can tell" in words and "each class counting as much" in words
+
+
+def test_a_wrong_zero_shot_folder_stops_it_first(archive, models, tmp_path, capsys):
+    with pytest.raises(DataError, match="no such folder"):
+        clip_eval.main(settings(archive, models, tmp_path / "out", zero_shot="nowhere"))
+    assert capsys.readouterr().err == "" and not (tmp_path / "out").exists()
 
 
 def test_the_same_model_scores_the_same_alone(archive, models, tmp_path):

@@ -56,6 +56,10 @@ def test_a_run_writes_a_model_scores_and_a_log(done, archive):
     assert record["models"]["after"]["scores"] == done.after
     assert record["n_samples"] == 10 and record["seed"] == 0 and len(record["rows_sha256"]) == 64
     assert record["bounds"]["pair"]["text_to_image"]["chance@5"] == pytest.approx(0.5)
+    told = record["zero_shot"]
+    assert set(told["models"]) == {"before", "after"} and "elsewhere" not in told
+    assert told["tasks"]["category"]["pictures"] + told["tasks"]["category"]["left_out"] == 10
+    assert {(one["baseline"], one["model"]) for one in told["comparisons"]} == {("before", "after")}
     result = json.loads((done.folder / "result.json").read_text())
     assert result["after"] == done.after and result["seconds"] > 0
     lines = [json.loads(line) for line in (done.folder / "metrics.jsonl").read_text().splitlines()]
