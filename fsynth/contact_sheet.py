@@ -23,7 +23,7 @@ def draw(
     after four lines.
     """
     caption_font = ImageFont.load_default(CAPTION_SIZE)
-    texts = [_wrapped(caption, caption_font, PICTURE, LINES) for caption in captions]
+    texts = [wrapped(caption, caption_font, PICTURE, LINES) for caption in captions]
     columns = min(MOST_COLUMNS, max(1, math.ceil(math.sqrt(len(pictures)))))
     card = (PICTURE + 2 * PADDING, PICTURE + 3 * PADDING + LINE_HEIGHT * max(map(len, texts)))
     head = 3 * GAP + TITLE_SIZE + CAPTION_SIZE
@@ -68,7 +68,7 @@ def _title_width(title: str, subtitle: str) -> int:
     return math.ceil(max(widths))
 
 
-def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int, most: int) -> list[str]:
+def wrapped(text: str, font: ImageFont.FreeTypeFont, width: int, most: int) -> list[str]:
     """The text in lines no wider than ``width``; a word that is wider alone is broken."""
     lines, current = [], ""
     for word in text.split():

@@ -223,3 +223,29 @@ def split_bars(panels: Mapping[str, Mapping[str, Mapping[str, int]]], first: str
         axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")
     return figure
+
+
+def overlaps(similarities: Mapping[str, Any]) -> Figure:
+    """A record of `fsynth.similarities.record`: two histograms over each other, a panel a model.
+
+    Each histogram is of shares of its own pairs: there are far more pairs that do not match.
+    """
+    models = similarities["models"]
+    figure = _sheet(6.5 * len(models), 4)
+    side_by_side = figure.subplots(1, len(models), squeeze=False, sharex=True)[0]
+    for axes, (name, found) in zip(side_by_side, models.items(), strict=True):
+        for kind, color in (("others", FAINT), ("matching", ACCENT)):
+            total = max(1, sum(found[kind]))
+            shares = [100 * count / total for count in found[kind]]
+            starts = [similarities["start"] + place * similarities["width"] for place in range(len(shares))]
+            label = {"others": "other pairs", "matching": "matching pairs"}[kind]
+            axes.bar(
+                starts, shares, similarities["width"], align="edge", color=color, alpha=0.55, label=label
+            )
+        auc = "" if found["auc"] is None else f", AUC {found['auc']:.3f}"
+        axes.set_title(f"{name}{auc}", loc="left", size=12, weight="bold", color=INK)
+        axes.set_xlabel("cosine of picture and sentence", color=INK)
+        axes.set_ylabel("% of its pairs", color=INK)
+        axes.spines[["top", "right"]].set_visible(False)
+    side_by_side[-1].legend(frameon=False)
+    return figure

@@ -28,10 +28,10 @@ def test_proportions_are_kept():
 
 def test_a_caption_is_wrapped_within_its_width_and_cut_with_an_ellipsis():
     font = ImageFont.load_default(14)
-    lines = contact_sheet._wrapped("the lady is wearing a red dress " * 9 + "x" * 90, font, 224, 4)
+    lines = contact_sheet.wrapped("the lady is wearing a red dress " * 9 + "x" * 90, font, 224, 4)
     assert len(lines) == 4 and lines[-1].endswith("…")
     assert max(font.getlength(line) for line in lines) <= 224
-    whole = contact_sheet._wrapped("one two three " + "y" * 60, font, 224, 4)
+    whole = contact_sheet.wrapped("one two three " + "y" * 60, font, 224, 4)
     assert "".join(whole).replace(" ", "") == "onetwothree" + "y" * 60
 
 

@@ -21,6 +21,10 @@ THUMBNAIL = 128
 """Most pixels on a side of a picture from the data."""
 MOST_THUMBNAILS = 64
 """Pictures of the data on a page, over all its parts."""
+NOTICE = (
+    f"This page holds thumbnails, {THUMBNAIL} px at most, of your own pictures. To pass it on without them, "
+    "make it again with --no-pictures."
+)
 GENERATED = 384
 """Most pixels on a side of a generated picture, which may be shown whole."""
 
@@ -183,22 +187,26 @@ class HeatMap:
 
 @dataclass(frozen=True)
 class Column:
-    """A bar of a histogram; ``share`` of the highest. ``label`` stands under it, where there is room."""
+    """A bar of a histogram; ``share`` of the highest. ``label`` stands under it, where there is room;
+    ``over`` is the bar of a second histogram, in front of the first."""
 
     label: str
     share: float
     note: str
+    over: float = 0.0
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """``limit``: the index of the column after which a line stands, and what the line is called."""
+    """``limit``: the index of the column after which a line stands, and what the line is called; ``names``:
+    of the two histograms that lie over each other."""
 
     title: str
     x_title: str
     columns: tuple[Column, ...]
     lead: str = ""
     limit: tuple[int, str] | None = None
+    names: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -265,6 +273,43 @@ class Remarks:
     remarks: tuple[Remark, ...]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What was found in answer to a query; ``source`` is a data URI, empty where it has no picture."""
+
+    rank: str
+    text: str
+    similarity: str
+    right: bool
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A query and its first answers; ``truth`` is the first right one where it comes later.
+
+    ``level`` says why it is shown, ``ranks`` where the first right answer stands.
+    """
+
+    level: str
+    text: str
+    ranks: str
+    note: str
+    answers: tuple[Answer, ...]
+    truth: Answer | None
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Cases of one direction of retrieval."""
+
+    kind: ClassVar[str] = "sheet"
+    title: str
+    cases: tuple[Case, ...]
+    lead: str = ""
+
+
 VERDICTS = {
     "better": "better than before",
     "worse": "worse than before",
@@ -273,7 +318,18 @@ VERDICTS = {
 """Headlines of `fsynth.comparison.Verdict`."""
 
 Block = (
-    Table | Panels | Charts | Gallery | Words | Settings | HeatMap | Histograms | Ranking | Compared | Remarks
+    Table
+    | Panels
+    | Charts
+    | Gallery
+    | Words
+    | Settings
+    | HeatMap
+    | Histograms
+    | Ranking
+    | Compared
+    | Remarks
+    | Sheet
 )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fsynth.data.scan import SMALL
-from fsynth.errors import DataError
+from fsynth.report import files
 from fsynth.report.blocks import (
     MOST_THUMBNAILS,
     THUMBNAIL,
@@ -148,21 +149,11 @@ def _group_card(folder: Path, group: Mapping[str, Any]) -> Card:
 
 
 def _thumbnail(folder: Path, row: int, tag: str) -> Picture:
-    return Picture(uri_of(_read(path_of(folder, row))), tag)
+    return Picture(uri_of(files.content_of(path_of(folder, row))), tag)
 
 
 def _file(path: Path) -> str:
     from PIL import Image
 
-    _read(path)
-    with Image.open(path) as picture:
+    with Image.open(io.BytesIO(files.content_of(path))) as picture:
         return data_uri(picture, THUMBNAIL)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read ({error.strerror}); run data-report again, or take --no-pictures"
-        ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,20 @@ def json_lines_of(path: Path) -> list[dict[str, Any]]:
         if not (rows and len(rows) == len(lines) - 1 and not text.endswith("\n")):
             raise DataError(f"{path} is not JSON lines ({error}); {AGAIN}") from None
     return rows
+
+
+def content_of(thumbnail: Path) -> bytes:
+    """A thumbnail's file, which is a whole picture."""
+    from PIL import Image
+
+    try:
+        content = thumbnail.read_bytes()
+        with Image.open(io.BytesIO(content)) as picture:
+            picture.load()
+    except OSError as error:
+        why = error.strerror or "it is not a whole picture"
+        raise DataError(f"{thumbnail} cannot be read ({why}); {AGAIN}, or take --no-pictures") from None
+    return content
 
 
 def _mapping(values: Any, path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from fsynth.report.data_sentences import sentences
 from fsynth.report.labels import labels
 from fsynth.report.pictures import before_after, pictures, scores
 from fsynth.report.retrieval import retrieval
+from fsynth.report.retrieval_sheets import alike, sheets
 from fsynth.report.thumbnails import training_pictures
 from fsynth.report.training import losses, settings
 from fsynth.report.zero_shot import abilities
@@ -30,6 +31,8 @@ SECTIONS = (
     repeated,
     labels,
     retrieval,
+    sheets,
+    alike,
     abilities,
     before_after,
     pictures,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from fsynth.data.row_pictures import row_of
 from fsynth.errors import FsynthError
 from fsynth.report import files
-from fsynth.report.blocks import THUMBNAIL, Card, Gallery, Options, Picture, Section, data_uri
+from fsynth.report.blocks import NOTICE, THUMBNAIL, Card, Gallery, Options, Picture, Section, data_uri
+from fsynth.report.retrieval_sheets import room
 
 if TYPE_CHECKING:
     from fsynth.data.sources import Source
@@ -29,10 +30,6 @@ OPTIONS = (
 """Settings of a run that decide what its rows are."""
 
 MOST = 24
-NOTICE = (
-    f"This page holds thumbnails, {THUMBNAIL} px at most, of your own training pictures. To pass it on "
-    "without them, make it again with --no-pictures."
-)
 
 
 def training_pictures(folder: Path, options: Options) -> Section | None:
@@ -41,11 +38,12 @@ def training_pictures(folder: Path, options: Options) -> Section | None:
     Asks for no password: where none is at hand, or the data have moved, the section says so instead.
     """
     settings = files.record_of(folder / "run.yaml") or {}
-    if not options.thumbnails or "n_images" not in settings:
+    most = min(MOST, options.thumbnails - room(folder, options))
+    if most <= 0 or "n_images" not in settings:
         return None
     try:
         source = _open(settings)
-        cards, rows = _cards(source, settings, min(MOST, options.thumbnails))
+        cards, rows = _cards(source, settings, most)
     except FsynthError as error:
         return Section("Training pictures", f"Left out: {error}.", ())
     gallery = Gallery(tuple(cards), training=True)

@@ -20,9 +20,9 @@ def test_it_writes_the_page_and_says_where(tmp_path, capsys):
 def test_training_pictures_are_a_flag_away(tmp_path, benchmark_folder, password):
     folder = folders.write_sd_run(tmp_path / "run", data=str(benchmark_folder))
     assert cli.run(["report", str(folder)]) == 0
-    assert "of your own training pictures" in (folder / "report.html").read_text(encoding="utf-8")
+    assert "of your own pictures" in (folder / "report.html").read_text(encoding="utf-8")
     assert cli.run(["report", str(folder), "--no-pictures"]) == 0
-    assert "of your own training pictures" not in (folder / "report.html").read_text(encoding="utf-8")
+    assert "of your own pictures" not in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_folder_of_something_else_is_refused_in_one_line(tmp_path, capsys):

@@ -38,7 +38,7 @@ def test_pictures_come_with_their_sentences(tmp_path, benchmark_folder, password
     assert len(gallery.cards) == len({card.pictures[0].source for card in gallery.cards}) == 4
     assert all(card.caption.endswith(".") for card in gallery.cards)
     assert "4 of the 6" in section.lead
-    assert "your own training pictures" in section.notice and "--no-pictures" in section.notice
+    assert "your own pictures" in section.notice and "--no-pictures" in section.notice
 
 
 def test_without_a_password_they_are_left_out_and_nobody_is_asked(tmp_path, locked, nobody_is_asked):
