@@ -47,11 +47,17 @@ def write(
     if pictures:
         _write_thumbnails(folder, gallery, cases)
         sheet = retrieval_sheet.draw(cases, {row: path_of(folder, row) for row in rows_of(cases)})
-        outputs.write_file(folder / SHEET, lambda beside: sheet.save(beside, "PNG", optimize=True))
+        outputs.write_file(folder / SHEET, lambda beside: sheet.save(beside, "PNG"))
     figure = plots.overlaps(histograms)
     outputs.write_file(folder / PLOT, lambda beside: figure.savefig(beside, format="png"))
     outputs.write_json(folder / FOLDER / SIMILARITIES, histograms)
     outputs.write_json(folder / FOLDER / CASES, cases)
+
+
+def where(folder: Path) -> str:
+    """One line for the end of a command."""
+    shown = folder / SHEET if (folder / SHEET).is_file() else folder / PLOT
+    return f"pictures: {shown}; all on one page: fsynth report {folder}"
 
 
 def describe(gallery: Gallery, found: Mapping[str, Evaluation]) -> dict[str, Any]:

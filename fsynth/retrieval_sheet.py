@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from fsynth.contact_sheet import CARD, EDGE, FAINT, GAP, INK, PAPER, RADIUS, wrapped
-from fsynth.report.retrieval_files import HEADINGS, KINDS, RIGHT_IS, last_rank, ranks_text
+from fsynth.report.retrieval_files import HEADINGS, KINDS, RIGHT_IS, among, last_rank, ranks_text, right_text
 
 RIGHT = "#2f7d4f"
 PICTURE, BETWEEN, APART = 128, 10, 36  # pixels: a thumbnail's side, between two, before the one set apart
@@ -33,11 +33,11 @@ def draw(cases: Mapping[str, Any], thumbnails: Mapping[int, Path]) -> Image.Imag
     sheet = Image.new("RGB", (WIDTH, head + body), PAPER)
     pen = ImageDraw.Draw(sheet)
     models = " → ".join(cases["models"])
-    pen.text((GAP, GAP), _line(f"What retrieval finds: {models}", TITLE, WIDTH - 2 * GAP), INK, _font(TITLE))
-    pen.text((GAP, GAP + TITLE + 10), _explained(cases), FAINT, _font(TEXT))
+    _write(pen, (GAP, GAP), _line(f"What retrieval finds: {models}", TITLE, WIDTH - 2 * GAP), TITLE)
+    _write(pen, (GAP, GAP + TITLE + 10), _explained(cases), TEXT, FAINT)
     top = head
     for way, heading in HEADINGS.items():
-        pen.text((GAP, top + GAP // 2), heading, INK, _font(HEADING))
+        _write(pen, (GAP, top + GAP // 2), heading, HEADING)
         top += HEADING + 2 * GAP
         for case, height in zip(cases[way], heights[way], strict=True):
             _draw_case(sheet, (GAP, top), height, case, pictures)
@@ -47,8 +47,8 @@ def draw(cases: Mapping[str, Any], thumbnails: Mapping[int, Path]) -> Image.Imag
 
 def _explained(cases: Mapping[str, Any]) -> str:
     return (
-        f"Framed in green: right answers, those {RIGHT_IS[cases['right']]}. "
-        f"{cases['n_pictures']:,} held-out pictures, {cases['n_sentences']:,} distinct sentences."
+        f"Ticked and green: right answers, those {RIGHT_IS[cases['right']]}. "
+        f"Among {among(cases, 'text_to_image')} and {among(cases, 'image_to_text')}."
     )
 
 
@@ -91,11 +91,11 @@ def _draw_words(pen: ImageDraw.ImageDraw, corner: tuple[int, int], case: Mapping
         (KINDS[case["kind"]], SMALL, FAINT),
         *((line, TEXT, INK) for line in _query_lines(case)),
         ("", SMALL, FAINT),
-        (f"first right one at {ranks_text(case)}", SMALL, RIGHT),
-        (f"{case['right']:,} right", SMALL, FAINT),
+        (f"first right one at rank {ranks_text(case)}", SMALL, RIGHT),
+        (right_text(case), SMALL, FAINT),
     ]
     for number, (line, size, color) in enumerate(lines):
-        pen.text((x, y + number * LINE), line, color, _font(size))
+        _write(pen, (x, y + number * LINE), line, size, color)
 
 
 def _draw_pictures(
@@ -126,7 +126,7 @@ def _draw_answer(
         pen.rectangle((x - 3, y - 3, x + PICTURE + 2, y + PICTURE + 2), outline=RIGHT, width=4)
         _draw_tick(pen, (x + PICTURE - 20, y + 4))
     text = f"{rank}.  similarity {answer['similarity']:.2f}"
-    pen.text((x, y + PICTURE + 5), text, RIGHT if answer["right"] else FAINT, _font(SMALL))
+    _write(pen, (x, y + PICTURE + 5), text, SMALL, RIGHT if answer["right"] else FAINT)
 
 
 def _draw_sentences(pen: ImageDraw.ImageDraw, corner: tuple[int, int], case: Mapping[str, Any]) -> None:
@@ -137,10 +137,10 @@ def _draw_sentences(pen: ImageDraw.ImageDraw, corner: tuple[int, int], case: Map
         color = RIGHT if answer["right"] else FAINT
         if answer["right"]:
             _draw_tick(pen, (x, y))
-        pen.text((x + 68, y), f"{rank}.", color, _font(TEXT), anchor="ra")
+        _write(pen, (x + 68, y), f"{rank}.", TEXT, color, "ra")
         text = _line(answer["text"], TEXT, WIDTH - x - 84 - 60 - 2 * GAP)
-        pen.text((x + 84, y), text, INK if answer["right"] else FAINT, _font(TEXT))
-        pen.text((WIDTH - 2 * GAP, y), f"{answer['similarity']:.2f}", color, _font(SMALL), anchor="ra")
+        _write(pen, (x + 84, y), text, TEXT, INK if answer["right"] else FAINT)
+        _write(pen, (WIDTH - 2 * GAP, y), f"{answer['similarity']:.2f}", SMALL, color, "ra")
         y += LINE
 
 
@@ -161,6 +161,18 @@ def _opened(path: Path) -> Image.Image:
         scale = PICTURE / max(picture.size)
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
         return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+
+
+def _write(
+    pen: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
+    text: str,
+    size: int,
+    color: str = INK,
+    anchor: str = "la",
+) -> None:
+    # the font that Pillow brings has no arrow
+    pen.text(corner, text.replace("→", "->"), color, _font(size), anchor=anchor)
 
 
 def _line(text: str, size: int, width: int) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from fsynth import class_folders, clip_model, evaluation, outputs, score_table
+from fsynth import class_folders, clip_model, evaluation, outputs, retrieval_pictures, score_table
 from fsynth.clip_model import ClipModel
 from fsynth.comparison import Comparison
 from fsynth.config import ClipEvalConfig
@@ -38,7 +38,7 @@ class ClipEvalResult:
 
 
 def main(config: ClipEvalConfig) -> ClipEvalResult:
-    """Score the models and write FOLDER/scores.json.
+    """Score the models and write FOLDER/scores.json, and what retrieval looks like.
 
     Raises:
         ModelError: a model that is unknown, broken or cannot be fetched.
@@ -68,6 +68,7 @@ def main(config: ClipEvalConfig) -> ClipEvalResult:
         data = f"{source.describe}; {source.rows}"
         record = evaluation.record(data, chosen, about, found, comparisons)
         outputs.write_json(staging / "scores.json", {**record, "zero_shot": exam.record(told)})
+        retrieval_pictures.write(staging, chosen, found, drawn=source.drawn, pictures=config.pictures)
         result = ClipEvalResult(
             folder=final,
             n_samples=len(chosen.rows),
@@ -80,6 +81,7 @@ def main(config: ClipEvalConfig) -> ClipEvalResult:
     _say_tables(chosen, found, exam, told)
     for comparison in comparisons:
         say(f"\n{comparison.text()}")
+    say(f"\n{retrieval_pictures.where(final)}")
     return result
 
 

@@ -22,6 +22,7 @@ from fsynth import (
     contrastive,
     evaluation,
     outputs,
+    retrieval_pictures,
     score_table,
 )
 from fsynth.caption_groups import CaptionGroups
@@ -146,11 +147,13 @@ def _finetune(
     told["after"] = exam.take(reloaded, found["after"], config.workers)
     (comparison,) = evaluation.comparisons(chosen, found)
     _write_scores(run.folder, source, model, chosen, found, comparison, exam.record(told))
+    retrieval_pictures.write(run.folder, chosen, found, drawn=source.drawn, pictures=config.pictures)
     scores = {name: one.scores for name, one in found.items()}
     say(f"\n{chosen.describe()}\n{score_table.table(scores, chosen.bounds())}")
     say(f"\n{score_table.told(exam.tasks, told)}")
     advice = "; try a lower --lr or fewer --epochs" if comparison.verdict == "worse" else ""
     say(f"\n{comparison.text()}{advice}")
+    say(retrieval_pictures.where(run.folder))
     say(f"model: {run.folder / 'model'} (an open_clip folder: local-dir:{run.folder / 'model'})")
     return ClipFinetuneResult(
         folder=run.folder,

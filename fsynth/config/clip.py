@@ -37,6 +37,17 @@ class ZeroShotSettings(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SheetSettings(Checked):
+    """What retrieval looks like (`fsynth.retrieval_pictures`)."""
+
+    pictures: bool = setting(
+        True,
+        "keep up to 42 thumbnails of held-out pictures, 128 px at most, to show what is found",
+        flag=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClipFinetuneOptimizer(Checked):
     weight_decay: float = setting(0.1, "of AdamW; norms, biases and the logit scale are spared", least=0.0)
     warmup: float = setting(0.05, "share of the steps in which the rate rises", least=0.0, most=0.2)
@@ -98,7 +109,7 @@ class ClipFinetuneValidation(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipFinetuneConfig(GroupSettings, ZeroShotSettings, TrainSettings):
+class ClipFinetuneConfig(GroupSettings, ZeroShotSettings, SheetSettings, TrainSettings):
     """Fine-tune a CLIP model on the pictures and their sentences; retrieval before and after."""
 
     model: str | None = setting(
@@ -150,7 +161,7 @@ class ClipFinetuneConfig(GroupSettings, ZeroShotSettings, TrainSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipEvalConfig(GroupSettings, ZeroShotSettings, PictureSettings, OutputSettings):
+class ClipEvalConfig(GroupSettings, ZeroShotSettings, SheetSettings, PictureSettings, OutputSettings):
     """Retrieval scores of CLIP models, side by side, on the same held-out pairs."""
 
     model: tuple[str, ...] = setting(

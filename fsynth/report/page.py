@@ -17,10 +17,13 @@ from fsynth.errors import DataError, OutputError
 from fsynth.outputs import make_folder, write_text
 from fsynth.report import files
 from fsynth.report.blocks import MOST_THUMBNAILS, Options, Section
+from fsynth.report.retrieval_files import CASES, FOLDER
 from fsynth.report.sections import SECTIONS
 from fsynth.report.training import unfinished
 
 NAME = "report.html"
+WITH_THUMBNAILS = ("run.yaml", "report.json", f"{FOLDER}/{CASES}")
+"""Files of folders that may show pictures of the data, and share the most there may be on a page."""
 TEMPLATES = Path(__file__).parent
 
 
@@ -95,7 +98,8 @@ def _parts(folder: Path, pictures: bool) -> list[Part]:
     if own := _part(folder, MOST_THUMBNAILS if pictures else 0):
         return [own]
     below = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
-    each = MOST_THUMBNAILS // max(1, len(below)) if pictures else 0
+    showing = [child for child in below if any((child / name).is_file() for name in WITH_THUMBNAILS)]
+    each = MOST_THUMBNAILS // max(1, len(showing)) if pictures else 0
     parts = [part for child in below if (part := _part(child, each))]
     if not parts:
         raise DataError(

@@ -39,6 +39,18 @@ def rows_of_case(case: Record) -> list[int]:
     return [one["row"] for one in (*case["answers"], case["truth"]) if one is not None]
 
 
+def among(cases: Record, direction: str) -> str:
+    """What the answers are, and how many."""
+    if direction == "text_to_image":
+        return f"{cases['n_pictures']:,} held-out pictures"
+    return f"{cases['n_sentences']:,} distinct sentences"
+
+
+def right_text(case: Record) -> str:
+    """How many answers are right."""
+    return f"{case['right']:,} answers are right" if case["right"] > 1 else "only one answer is right"
+
+
 def ranks_text(case: Record) -> str:
     """Where each model has the first right answer, 33 → 4; 4.5 where answers tie."""
     return " → ".join(map(_rank, case["ranks"].values()))

@@ -34,9 +34,11 @@ from fsynth.report.retrieval_files import (
     RIGHT_IS,
     SIMILARITIES,
     Record,
+    among,
     last_rank,
     path_of,
     ranks_text,
+    right_text,
     rows_of_case,
 )
 
@@ -59,11 +61,12 @@ def _sheets(folder: Path, record: Record, options: Options) -> Section:
     blocks: list[Block] = [_sheet(folder, record, shown, way, options) for way in HEADINGS]
     if record["pictures"] and not options.thumbnails:
         blocks.append(Words("Pictures are left out (--no-pictures): their own sentences stand for them."))
+    *earlier, last = record["models"]
     lead = (
-        f"Some of the queries behind the scores: chosen by where {record['models'][-1]} has the first right "
-        f"answer. Right is any answer {RIGHT_IS[record['right']]}: ticked and green. "
-        f"Ranks are {' → '.join(record['models'])}."
+        f"Some of the queries behind the scores, by the rank that {last} gives the first right answer, and "
+        f"what it finds. Right, ticked and green, is any answer {RIGHT_IS[record['right']]}."
     )
+    lead += f" Ranks are {' → '.join(record['models'])}." if earlier else ""
     notice = NOTICE if _with_pictures(record, options) and not record["drawn"] else ""
     return Section("What it finds", lead, tuple(blocks), notice=notice)
 
@@ -110,13 +113,9 @@ def _in_turn(record: Record) -> Iterator[tuple[str, Record]]:
 
 
 def _sheet(folder: Path, record: Record, shown: dict[str, list[Record]], way: str, options: Options) -> Sheet:
-    among = {
-        "text_to_image": f"among {record['n_pictures']:,} held-out pictures",
-        "image_to_text": f"among {record['n_sentences']:,} distinct sentences",
-    }
     pictures = _with_pictures(record, options)
     cases = tuple(_case(folder, case, pictures) for case in shown[way])
-    return Sheet(f"{HEADINGS[way]}", cases, among[way])
+    return Sheet(HEADINGS[way], cases, f"among {among(record, way)}")
 
 
 def _case(folder: Path, case: Record, pictures: bool) -> Case:
@@ -130,7 +129,7 @@ def _case(folder: Path, case: Record, pictures: bool) -> Case:
         level=KINDS[case["kind"]],
         text=case["text"],
         ranks=ranks_text(case),
-        note=f"{case['right']:,} right" if case["right"] > 1 else "the only right one",
+        note=right_text(case),
         answers=tuple(answer(str(rank), one) for rank, one in enumerate(case["answers"], 1)),
         truth=answer(last_rank(case), case["truth"]) if case["truth"] else None,
         source=source(case),
@@ -188,5 +187,5 @@ def _whole(path: Path) -> Iterator[None]:
     """Names the file whose record lacks something."""
     try:
         yield
-    except (KeyError, TypeError, IndexError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise DataError(f"{path} is not what was written ({error!r}); {files.AGAIN}") from None

@@ -6,14 +6,19 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import datasets
 import numpy as np
 import torch
 import yaml
+from PIL import Image
 
-from fsynth import comparison, retrieval, samples, scores
+from fsynth import caption_groups, comparison, retrieval, retrieval_pictures, samples, scores
 from fsynth.caption_groups import CaptionGroups
+from fsynth.evaluation import Evaluation
+from fsynth.gallery import Gallery
 
 PROMPTS = ("the lady wore a red dress.", "<script>alert('tee')</script> & a \"tee\"")
+COLORS = ("red", "blue", "green", "black", "white", "pink", "gray")
 RECIPE = {
     "data": "drawn",
     "password_file": None,
@@ -51,6 +56,40 @@ def write_clip_run(folder: Path) -> Path:
     lines = [{"step": step, "seconds": 1.0, "loss": 3 / step} for step in range(1, 9)]
     _write_lines(folder / "metrics.jsonl", [*lines, {"step": 8, "epoch": 1, "epoch_loss": 1.25}])
     return folder
+
+
+def write_cases(folder: Path, rows: int = 40, drawn: bool = False, pictures: bool = True) -> Path:
+    """What retrieval looks like, into a folder that is there: blind before, knowing after."""
+    gallery = gallery_of(rows)
+    found = {"before": evaluation_of(gallery, 2.0), "after": evaluation_of(gallery, 0.3)}
+    retrieval_pictures.write(folder, gallery, found, drawn=drawn, pictures=pictures)
+    return folder
+
+
+def gallery_of(rows: int, groups: int = 7) -> Gallery:
+    """Rows with small pictures, numbered from 100, of sentences that repeat; the last row has a large one."""
+    texts = [
+        f"the lady wore a <b>{COLORS[row % groups]}</b> {'dress' if row % 2 else 'tee'}."
+        for row in range(rows)
+    ]
+    pictures = [Image.fromarray(_picture(row, 300 if row == rows - 1 else 24)) for row in range(rows)]
+    numbers = {"image": pictures, "text": texts, "row": [100 + row for row in range(rows)]}
+    dataset = datasets.Dataset.from_dict({**numbers, "name": texts}).cast_column("image", datasets.Image())
+    return Gallery(dataset, tuple(range(rows)), caption_groups.find(texts), 0)
+
+
+def evaluation_of(gallery: Gallery, noise: float) -> Evaluation:
+    """A model that knows the caption groups, more or less."""
+    captions, draw = gallery.captions, torch.Generator().manual_seed(0)
+    meaning = torch.randn(len(captions.sentences), 16, generator=draw)
+
+    def features(group: torch.Tensor) -> torch.Tensor:
+        seen = meaning[group] + noise * torch.randn(len(group), 16, generator=draw)
+        return torch.nn.functional.normalize(seen, dim=1)
+
+    pictures, sentences = features(captions.row_groups), features(captions.group)
+    places = retrieval.evaluate(pictures, sentences, captions.sentence, captions.group)
+    return Evaluation(pictures, sentences, places)
 
 
 def write_sd_run(folder: Path, loss: float = 0.25, **recipe: object) -> Path:
