@@ -20,7 +20,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +240,10 @@ class Run:
     def _at(self, micro: MicroBatch) -> None:
         self._rows, self.step, self.epoch = micro.rows, micro.step + 1, micro.epoch
         self.ends_step, self.ends_epoch = micro.ends_step, micro.ends_epoch
-        torch.manual_seed(seed_of(self.seed, "layers", micro.step, micro.part))
+        self._seed_layers(micro.part)
+
+    def _seed_layers(self, part: int) -> None:
+        torch.manual_seed(seed_of(self.seed, "layers", self.step - 1, part))
 
     @contextlib.contextmanager
     def _unsynchronised(self, models: Sequence[torch.nn.Module]) -> Iterator[None]:
@@ -279,13 +282,21 @@ class Run:
         optimizer: Any,
         schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
         clip: float = 1.0,
+        parts: Sequence[Callable[[], torch.Tensor]] = (),
     ) -> None:
         """Backward; at the end of a step also clip, step, schedule and zero.
 
         ``loss`` is this process' part as `order.Pick.weight` makes it. Gradients are clipped to the global
         norm ``clip`` over the trainable parameters of ``model``; 0 leaves them as they are.
+
+        A loss that is computed from all micro-batches of a step comes at its end with ``parts``: a function
+        for each micro-batch, called under the draws of that micro-batch (dropout), whose result is
+        back-propagated instead.
         """
-        self.accelerator.backward(loss)
+        if parts:
+            self._backward_in_parts(parts, model)
+        else:
+            self.accelerator.backward(loss)
         part = loss.detach().float() / self.world
         self._step_loss = self._step_loss + part
         self._loss_sum = self._loss_sum + part * self._rows
@@ -300,6 +311,12 @@ class Run:
             self._step_extra = {"lr": schedule.get_last_lr()[0]}
             schedule.step()
         optimizer.zero_grad(set_to_none=True)
+
+    def _backward_in_parts(self, parts: Sequence[Callable[[], torch.Tensor]], model: torch.nn.Module) -> None:
+        for number, part in enumerate(parts, 1):
+            self._seed_layers(number - 1)
+            with self._unsynchronised(() if number == len(parts) else [model]):
+                self.accelerator.backward(part())
 
     def epoch_loss(self) -> float:
         """Mean loss over the rows seen since the last call: the whole epoch, when called at its end."""

@@ -67,9 +67,9 @@ def train_clip(train: Pictures, held_out: Pictures, minutes: float, epochs: int)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 pictures, sentences, scale = network(_normalised(model, train.signed(rows)), tokens[rows])
-                loss = contrastive.contrastive_loss(
-                    pictures, sentences, scale, torch.full((len(rows),), 1 / len(rows))
-                )
+                weight, group = torch.full((len(rows),), 1 / len(rows)), torch.arange(len(rows))
+                features = contrastive.Features(pictures, sentences, scale, weight, group)
+                loss = contrastive.contrastive_loss("clip", features)
                 optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(network.parameters(), 1.0)

@@ -2,34 +2,80 @@
 
 import os
 import sys
+from contextlib import nullcontext
 
 import torch
 
-from fsynth.contrastive import contrastive_loss
+from fsynth.accumulation import Accumulation
 from fsynth.order import Order
+
+KINDS = ("clip", "clip-multi", "siglip-multi")
+ROWS = 11
+
+
+class Towers(torch.nn.Module):
+    """As small as open_clip's models can be thought: two towers with dropout, scale and bias."""
+
+    def __init__(self, dropout=0.0):
+        super().__init__()
+        self.visual = torch.nn.Sequential(
+            torch.nn.Linear(6, 8), torch.nn.Dropout(dropout), torch.nn.Linear(8, 4)
+        )
+        self.text = torch.nn.Linear(5, 4)
+        self.logit_scale = torch.nn.Parameter(torch.tensor(1.5))
+        self.logit_bias = torch.nn.Parameter(torch.tensor(-2.0))
+
+    def forward(self, image=None, tokens=None):
+        sides = ((self.visual, image), (self.text, tokens))
+        features = [
+            None if given is None else torch.nn.functional.normalize(tower(given), dim=1)
+            for tower, given in sides
+        ]
+        return *features, self.logit_scale.exp(), self.logit_bias
+
+
+def batches(rank=0, world=1, micro_batch=None):
+    """11 rows in 4 groups, in this process' micro-batches, padded where rows do not come out even."""
+    generator = torch.Generator().manual_seed(1)
+    rows = {
+        "image": torch.randn(ROWS, 6, generator=generator),
+        "tokens": torch.randn(ROWS, 5, generator=generator),
+        "group": torch.randint(0, 4, (ROWS,), generator=generator),
+    }
+    for part in Order(ROWS, ROWS, 1, 0, rank, world, micro_batch).from_step(0):
+        chosen = [pick.index for pick in part.picks]
+        weight = torch.tensor([pick.weight for pick in part.picks])
+        yield {name: value[chosen] for name, value in rows.items()} | {"weight": weight}
+
+
+def backward(model, kind, parts):
+    """One step as `Run.descend` makes it; the loss and all gradients."""
+    accumulation, parts = Accumulation(model, kind), list(parts)
+    for number, part in enumerate(parts[:-1]):
+        torch.manual_seed(number)
+        accumulation.add(part)
+    torch.manual_seed(len(parts) - 1)
+    loss, replays = accumulation.finish(parts[-1])
+    if not replays:
+        loss.backward()
+    for number, replay in enumerate(replays):
+        torch.manual_seed(number)
+        with model.no_sync() if hasattr(model, "no_sync") and replay != replays[-1] else nullcontext():
+            replay().backward()
+    return [loss.detach(), *(value.grad for value in model.parameters())]
 
 
 def run(rank, world, folder):
-    """Save them as FOLDER/WORLD-RANK.pt: 7 rows, two linear towers, the gradients averaged as DDP does."""
-    torch.manual_seed(0)
-    towers = torch.nn.ModuleList([torch.nn.Linear(6, 4), torch.nn.Linear(5, 4)])
-    scale = torch.nn.Parameter(torch.tensor(1.5))
-    inputs = torch.randn(7, 6), torch.randn(7, 5)
-    plan = next(Order(7, 7, 1, 0, rank, world).from_step(0))
-    rows = [pick.index for pick in plan.picks]
-    weight = torch.tensor([pick.weight for pick in plan.picks])
-    features = [
-        torch.nn.functional.normalize(tower(given[rows]), dim=1)
-        for tower, given in zip(towers, inputs, strict=True)
-    ]
-    loss = contrastive_loss(*features, scale.exp(), weight)
-    loss.backward()
-    gradients = [value.grad for value in [*towers.parameters(), scale]]
-    if world > 1:
-        for gradient in gradients:
-            torch.distributed.all_reduce(gradient)
-            gradient /= world
-    torch.save([loss.detach(), *gradients], f"{folder}/{world}-{rank}.pt")
+    """Save them as FOLDER/WORLD-RANK.pt: of every loss, at once and in micro-batches of 2."""
+    found = {}
+    for kind in KINDS:
+        for micro_batch in (None, 2):
+            torch.manual_seed(0)
+            model = Towers()
+            if world > 1:
+                model = torch.nn.parallel.DistributedDataParallel(model)
+            found[kind, micro_batch] = backward(model, kind, batches(rank, world, micro_batch))
+    torch.save(found, f"{folder}/{world}-{rank}.pt")
 
 
 if __name__ == "__main__":

@@ -92,6 +92,26 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(tmp_path):
     assert whole_loss == pytest.approx(parts_loss, rel=1e-5)
 
 
+def test_parts_are_called_under_the_draws_of_their_micro_batch(tmp_path):
+    model = torch.nn.Linear(1, 1)
+    run = Run("toy-train", RECIPE, output=tmp_path / "run", seed=3)
+    model, optimizer = run.prepare(model, torch.optim.SGD(model.parameters(), lr=1.0))
+    weight, first, again, losses = model.weight.item(), [], [], []
+
+    def part(number):
+        again.append(torch.rand(()).item())
+        return number * model.weight.sum()
+
+    parts = [lambda: part(1), lambda: part(2), lambda: part(3)]
+    for _ in run.batches(Rows(), batch_size=11, micro_batch=4, epochs=1, models=[model]):
+        first.append(torch.rand(()).item())
+        if run.ends_step:
+            run.descend(torch.tensor(5.0), model, optimizer, clip=0, parts=parts)
+            losses.append(run.epoch_loss())
+    assert first == again and len(set(again)) == 3 and losses == [5.0]
+    assert model.weight.item() == pytest.approx(weight - 6)
+
+
 def test_the_epoch_loss_is_the_mean_over_the_rows_of_the_epoch(tmp_path):
     run = Run("toy-train", {}, output=tmp_path / "run")
     model = torch.nn.Linear(1, 1)

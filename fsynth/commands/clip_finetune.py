@@ -19,12 +19,13 @@ from fsynth import (
     clip_model,
     clip_rows,
     clip_tuning,
-    contrastive,
     evaluation,
+    logit_bias,
     outputs,
     retrieval_pictures,
     score_table,
 )
+from fsynth.accumulation import Accumulation
 from fsynth.caption_groups import CaptionGroups
 from fsynth.class_pictures import ClassPictures
 from fsynth.clip_model import ClipModel
@@ -37,7 +38,7 @@ from fsynth.errors import FsynthError
 from fsynth.evaluation import Evaluation, evaluate
 from fsynth.exam import Exam
 from fsynth.gallery import Gallery
-from fsynth.order import Groups, choose_rows
+from fsynth.order import Groups, Order, choose_rows
 from fsynth.retrieval import Scores
 from fsynth.run import Run, check_place, weights_signature
 from fsynth.settings import flag_name
@@ -131,6 +132,8 @@ def _finetune(
     for line in augmentation.describe(_texts(source, rows)):
         say(line)
     network = model.network.to(run.device)
+    if config.loss == "siglip-multi":
+        _ensure_bias(config, model, pairs, together)
     exam = Exam.of(chosen, elsewhere)
     first = evaluate(chosen, model, config.workers, "evaluating before") if run.is_main else None
     told = {} if first is None else {"before": exam.take(model, first, config.workers)}
@@ -194,14 +197,17 @@ def _learn(
     schedule = clip_tuning.make_schedule(optimizer, steps, warmup)
     still = clip_tuning.batch_norms(network)
     wrapped, optimizer, schedule = run.prepare(network, optimizer, schedule)
+    accumulation, micro = Accumulation(wrapped, config.loss), config.memory.micro_batch
     loss = math.nan
-    sizes: dict[str, Any] = {"batch_size": config.batch_size, "epochs": config.epochs, "groups": groups}
-    for batch in run.batches(pairs, models=[wrapped], workers=config.workers, **sizes):
+    sizes: dict[str, Any] = {"batch_size": config.batch_size, "micro_batch": micro, "epochs": config.epochs}
+    for batch in run.batches(pairs, models=[wrapped], groups=groups, workers=config.workers, **sizes):
         for layer in still:
             layer.eval()
-        pictures, sentences, scale, *bias = wrapped(batch["image"], batch["tokens"])
-        total = contrastive.contrastive_loss(pictures, sentences, scale, batch["weight"], *bias)
-        run.descend(total, wrapped, optimizer, schedule, clip=settings.max_grad_norm)
+        if not run.ends_step:
+            accumulation.add(batch)
+            continue
+        total, parts = accumulation.finish(batch)
+        run.descend(total, wrapped, optimizer, schedule, settings.max_grad_norm, parts)
         clip_tuning.keep_scale(network)
         if run.ends_epoch:
             loss = run.epoch_loss()
@@ -243,6 +249,18 @@ def _dealt(config: ClipFinetuneConfig, captions: CaptionGroups) -> Groups | None
         f"{100 * groups.coverage(config.batch_size):.4g} % of the pairs"
     )
     return groups
+
+
+def _ensure_bias(
+    config: ClipFinetuneConfig, model: ClipModel, pairs: clip_rows.Pairs, groups: Groups | None
+) -> None:
+    first = Order(len(pairs), config.batch_size, 1, config.seed, groups=groups).from_step(0)
+    if logit_bias.ensure(model, pairs, next(first).picks):
+        scale, bias = model.network.logit_scale.exp().item(), model.network.logit_bias.item()
+        say(
+            f"logit bias: {bias:.2f}, which the sigmoid needs and the model had not; with its scale of "
+            f"{scale:.4g} as many pairs of the first batch are called right as are right"
+        )
 
 
 def _augmentation(config: ClipFinetuneConfig) -> Augmentation:

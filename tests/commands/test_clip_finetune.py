@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 
 import open_clip
 import pytest
@@ -9,7 +10,7 @@ from safetensors.torch import load_file
 
 from fsynth import cli, clip_model
 from fsynth.commands import clip_finetune
-from fsynth.config import ClipFinetuneConfig, ClipFinetuneOptimizer
+from fsynth.config import ClipFinetuneConfig, ClipFinetuneMemory, ClipFinetuneOptimizer
 from fsynth.data import synthetic
 from fsynth.errors import ConfigError, FsynthError, OutputError
 from tests import launches, small_clip
@@ -126,6 +127,25 @@ def test_a_run_on_drawn_data_resumes_on_them_with_the_same_weights(
     assert resumed["before"] == done.before and resumed["after"] == done.after
     for name, value in weights(tmp_path / "cut").items():
         assert torch.equal(value, weights(done.folder)[name]), name
+
+
+def test_micro_batches_change_nothing_but_the_memory(done, archive, small, tmp_path):
+    memory = ClipFinetuneMemory(micro_batch=3)
+    run = clip_finetune.main(config(archive, small, tmp_path / "run", memory=memory))
+    assert run.steps == done.steps and run.loss == pytest.approx(done.loss, abs=1e-5)
+    for name, value in weights(run.folder).items():
+        assert torch.allclose(value, weights(done.folder)[name], atol=2e-4), name
+
+
+def test_a_softmax_model_learns_by_a_sigmoid_from_a_bias_that_fits_it(archive, small, tmp_path, capsys):
+    run = clip_finetune.main(config(archive, small, tmp_path / "run", loss="siglip-multi", epochs=8))
+    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["epoch_loss"] for line in lines if "epoch" in line]
+    assert losses[0] < 8 * math.log(2)  # below a coin for each of a row's pairs
+    assert losses[-1] < losses[0] - 0.3
+    bias = open_clip.create_model(f"local-dir:{run.folder / 'model'}", require_pretrained=True).logit_bias
+    assert torch.equal(bias.detach(), weights(run.folder)["logit_bias"])
+    assert "logit bias: " in capsys.readouterr().err
 
 
 def test_weights_that_did_not_change_are_an_error(archive, small, tmp_path):
