@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "sample": (configs.SampleConfig, "Sample and score"),
     "score": (configs.ScoreConfig, "Sample and score"),
     "report": (configs.ReportConfig, "Sample and score"),
+    "export": (configs.ExportConfig, "Sample and score"),
 }
 """Command name -> (config class, help panel). The code is fsynth/commands/<name>.py, main(config)."""
 

@@ -14,6 +14,7 @@ from fsynth.config.clip import (
     ClipFinetuneOptimizer,
     ClipFinetuneTuning,
     ClipFinetuneValidation,
+    ExportConfig,
 )
 from fsynth.config.data import (
     DataCheckConfig,
@@ -53,6 +54,7 @@ __all__ = [
     "DemoConfig",
     "DemoSizes",
     "DoctorConfig",
+    "ExportConfig",
     "OutputSettings",
     "PictureSettings",
     "ReportConfig",
