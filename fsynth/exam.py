@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
-from fsynth import attribute_tasks, evaluation, zero_shot
+from fsynth import attribute_tasks, evaluation, score_table, zero_shot
 from fsynth.class_pictures import ClassPictures
 from fsynth.clip_model import ClipModel
+from fsynth.comparison import Comparison
 from fsynth.evaluation import Evaluation
 from fsynth.gallery import Gallery
 from fsynth.zero_shot import Hits, Task
@@ -58,3 +59,53 @@ class Exam:
         """For scores.json: `fsynth.zero_shot.record`, and where the pictures from elsewhere come from."""
         found = zero_shot.record(self.tasks, models)
         return found if self.elsewhere is None else {**found, "elsewhere": self.elsewhere.describe()}
+
+
+@dataclass
+class SideBySide:
+    """Models on one gallery: what each of them retrieves and tells, in the order in which they are judged.
+
+    Attributes:
+        found: name -> what the model retrieves.
+        told: name -> what it tells right.
+    """
+
+    gallery: Gallery
+    exam: Exam
+    workers: int = 0
+    found: dict[str, Evaluation] = field(default_factory=dict)
+    told: dict[str, Hits] = field(default_factory=dict)
+
+    def judge(self, name: str, model: ClipModel) -> None:
+        """Evaluate a model, on its device.
+
+        Raises:
+            DataError: a picture that cannot be read, a worker that was killed.
+            ScoreError: features that are not numbers.
+        """
+        title = name[-30:]
+        self.found[name] = evaluation.evaluate(self.gallery, model, self.workers, f"evaluating {title}")
+        self.told[name] = self.exam.take(model, self.found[name], self.workers, f"zero-shot {title}")
+
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """Every further model against the first, by what it retrieves."""
+        return evaluation.comparisons(self.gallery, self.found)
+
+    def record(
+        self, data: str, models: Mapping[str, Mapping[str, Any]], compared: Sequence[Comparison]
+    ) -> dict[str, Any]:
+        """The content of scores.json; arguments as of `fsynth.evaluation.record`."""
+        retrieved = evaluation.record(data, self.gallery, models, self.found, compared)
+        return {**retrieved, "zero_shot": self.exam.record(self.told)}
+
+    def tables(self, headings: Mapping[str, str] | None = None) -> str:
+        """All scores as aligned text.
+
+        Args:
+            headings: name -> what stands over its column, where that is not the name.
+        """
+        short = {name: (headings or {}).get(name, name) for name in self.found}
+        scores = {short[name]: one.scores for name, one in self.found.items()}
+        told = {short[name]: hits for name, hits in self.told.items()}
+        retrieved = f"{self.gallery.describe()}\n{score_table.table(scores, self.gallery.bounds())}"
+        return f"{retrieved}\n\n{score_table.told(self.exam.tasks, told)}" if self.exam.tasks else retrieved

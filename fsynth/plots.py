@@ -249,3 +249,39 @@ def overlaps(similarities: Mapping[str, Any]) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
     side_by_side[-1].legend(frameon=False)
     return figure
+
+
+_BESIDE = {"textcoords": "offset points", "size": 9, "color": FAINT}
+
+
+def trade_off(
+    points: Sequence[tuple[float, float, float]], chosen: float, chance: float, x_title: str, y_title: str
+) -> Figure:
+    """Two qualities of blends of two models against each other, in percent, along the way between them.
+
+    Args:
+        points: (share of the second model, quality across, quality upwards); qualities are in [0, 1].
+        chosen: share of the blend that was taken.
+        chance: the quality across of a model that knows nothing.
+    """
+    figure = _sheet(7, 5)
+    axes = figure.add_subplot()
+    axes.axvline(100 * chance, color=FAINT, linestyle="--", linewidth=1)
+    axes.annotate("chance", (100 * chance, 0.02), (4, 0), xycoords=("data", "axes fraction"), **_BESIDE)
+    across, up = ([100 * point[place] for point in points] for place in (1, 2))
+    axes.plot(across, up, color=BAR, marker="o", markersize=5, linewidth=1.5)
+    for (share, _, _), x, y in zip(points, across, up, strict=True):
+        taken = share == chosen
+        if taken:
+            axes.plot([x], [y], color=ACCENT, marker="o", markersize=9)
+        style = {"color": ACCENT if taken else INK, "weight": "bold" if taken else "normal"}
+        text = f"a = {share:g}, taken" if taken else f"{share:g}"
+        axes.annotate(text, (x, y), (7, 5), size=9, textcoords="offset points", **style)
+    axes.margins(0.15)
+    axes.set_xlabel(x_title, color=INK)
+    axes.set_ylabel(y_title, color=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(
+        "Blends of the weights before (0) and after (1)", loc="left", size=13, weight="bold", color=INK
+    )
+    return figure

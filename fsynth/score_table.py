@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fsynth import retrieval, zero_shot
+from fsynth import retrieval, wise_ft, zero_shot
 from fsynth.retrieval import Scores
+from fsynth.wise_ft import Blend
 from fsynth.zero_shot import Hits, Task
 
 
@@ -96,3 +97,20 @@ _ROOM = " " * len(" (99.9 to 99.9)  ")
 
 def _between(score: zero_shot.Score) -> str:
     return f"{_percent(score.accuracy)} ({f'{100 * score.low:.1f} to {100 * score.high:.1f})':<13}"
+
+
+def blends(found: Sequence[Blend], retention: str) -> str:
+    """Blends of WiSE-FT, a line each, the chosen one marked, as aligned text.
+
+    Args:
+        retention: what that number is of.
+    """
+    chosen = wise_ft.choose(found)
+    others = [name for name in found[0].told if name != retention]
+    lines = [["  a", "recall@1", "mean group recall", retention, *others]]
+    for one in found:
+        mark = "*" if one is chosen else " "
+        kept = "" if one.retention is None else _percent(one.retention)
+        cells = [_percent(one.recall_at_1), _percent(one.recall), kept]
+        lines.append([f"{mark} {one.share:g}", *cells, *(_percent(one.told[name]) for name in others)])
+    return _aligned(lines)

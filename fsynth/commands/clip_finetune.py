@@ -6,6 +6,7 @@ import dataclasses
 import math
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,13 @@ from fsynth import (
     clip_model,
     clip_rows,
     clip_tuning,
-    evaluation,
     logit_bias,
     outputs,
     retrieval_pictures,
-    score_table,
+    wise_ft,
 )
 from fsynth.accumulation import Accumulation
+from fsynth.blending import Blending
 from fsynth.caption_groups import CaptionGroups
 from fsynth.class_pictures import ClassPictures
 from fsynth.clip_model import ClipModel
@@ -35,8 +36,7 @@ from fsynth.console import counted, say
 from fsynth.data.augmentation import Augmentation
 from fsynth.data.sources import Source, open_source
 from fsynth.errors import FsynthError
-from fsynth.evaluation import Evaluation, evaluate
-from fsynth.exam import Exam
+from fsynth.exam import Exam, SideBySide
 from fsynth.gallery import Gallery
 from fsynth.order import Groups, Order, choose_rows
 from fsynth.retrieval import Scores
@@ -59,7 +59,8 @@ NAMES = {"lr": "learning rate", "epochs": "epochs", "batch_size": "batch size"}
 class ClipFinetuneResult:
     """``before`` and ``after``: protocol -> direction -> name -> number, on the same held-out rows;
     ``bounds``: their chance and ceiling. ``comparison`` says whether these rows show a difference.
-    ``loss`` is the last epoch's mean."""
+    ``loss`` is the last epoch's mean. ``blend`` is the share of the fine-tuned weights in what was written,
+    where blends were tried."""
 
     folder: Path
     model: str
@@ -76,6 +77,7 @@ class ClipFinetuneResult:
     before: Scores
     after: Scores
     comparison: Comparison
+    blend: float | None
     seconds: float
 
 
@@ -94,11 +96,14 @@ def main(config: ClipFinetuneConfig) -> ClipFinetuneResult | None:
     """
     started = time.monotonic()
     check_place("clip-finetune", config.output, config.resume)
+    shares = wise_ft.parse(config.wise_ft) if config.wise_ft is not None else ()
     elsewhere = class_folders.open_given(config.zero_shot, config.zero_shot_samples)
     source = open_source(**config.source())
     source.need_pictures()
     source.need_rows(config.n_images, config.stratify)
     source.check_rows(config.fingerprint)
+    if shares:
+        wise_ft.need_rows(len(source.validation or ()) if config.validation.rows else 0)
     _augmentation(config).check(_texts(source, _rows(config, source)))
     model = clip_model.load(_model_name(config, source))
     source.announce()
@@ -108,7 +113,7 @@ def main(config: ClipFinetuneConfig) -> ClipFinetuneResult | None:
     config = _resolve(config, source, model.source)
     with Run.of("clip-finetune", config) as run:
         source.record_dropped(run.folder)
-        result = _finetune(config, source, elsewhere, model, run)
+        result = _finetune(config, source, elsewhere, shares, model, run)
         if result is not None:
             result = dataclasses.replace(result, seconds=round(time.monotonic() - started, 1))
         run.finish(dataclasses.asdict(result) if result else {})
@@ -119,6 +124,7 @@ def _finetune(
     config: ClipFinetuneConfig,
     source: Source,
     elsewhere: ClassPictures | None,
+    shares: Sequence[float],
     model: ClipModel,
     run: Run,
 ) -> ClipFinetuneResult | None:
@@ -134,26 +140,34 @@ def _finetune(
     network = model.network.to(run.device)
     if config.loss == "siglip-multi":
         _ensure_bias(config, model, pairs, together)
-    exam = Exam.of(chosen, elsewhere)
-    first = evaluate(chosen, model, config.workers, "evaluating before") if run.is_main else None
-    told = {} if first is None else {"before": exam.take(model, first, config.workers)}
+    judged = SideBySide(chosen, Exam.of(chosen, elsewhere), config.workers)
+    blending = None
+    if run.is_main:
+        judged.judge("before", model)
+    if run.is_main and shares:
+        watched = _validation_gallery(config, source)
+        blending = Blending(model, shares, watched, Exam.of(watched, elsewhere), config.workers)
     start = weights_signature(network)
 
     loss = _learn(config, pairs, together, network, run)
 
     if weights_signature(network) == start:
         raise FsynthError(f"the weights did not change in {run.steps} steps; --lr {config.lr:g} does nothing")
-    if first is None:
+    if not run.is_main:
         return None
-    reloaded = _save(run, model, chosen, _training(config, source, run, len(pairs)))
-    found = {"before": first, "after": evaluate(chosen, reloaded, config.workers, "evaluating after")}
-    told["after"] = exam.take(reloaded, found["after"], config.workers)
-    (comparison,) = evaluation.comparisons(chosen, found)
-    _write_scores(run.folder, source, model, chosen, found, comparison, exam.record(told))
-    retrieval_pictures.write(run.folder, chosen, found, drawn=source.drawn, pictures=config.pictures)
-    scores = {name: one.scores for name, one in found.items()}
-    say(f"\n{chosen.describe()}\n{score_table.table(scores, chosen.bounds())}")
-    say(f"\n{score_table.told(exam.tasks, told)}")
+    blend = None
+    if blending is not None:
+        judged.judge("fine-tuned", model)
+        blend = blending.settle(run.folder).share
+    reloaded = _save(run, model, chosen, _training(config, source, run, len(pairs), blend))
+    judged.judge("after", reloaded)
+    comparisons = judged.comparisons()
+    comparison = comparisons[-1]
+    _write_scores(run.folder, source, model, judged, comparisons)
+    retrieval_pictures.write(run.folder, chosen, judged.found, drawn=source.drawn, pictures=config.pictures)
+    say(f"\n{judged.tables()}")
+    if blend is not None:
+        say(f"after: the blend {blend:g} of before (0) and fine-tuned (1), chosen on validation pairs")
     advice = "; try a lower --lr or fewer --epochs" if comparison.verdict == "worse" else ""
     say(f"\n{comparison.text()}{advice}")
     say(retrieval_pictures.where(run.folder))
@@ -171,8 +185,10 @@ def _finetune(
         distinct_captions=len(chosen.captions.sentences),
         seed=chosen.seed,
         bounds=chosen.bounds(),
-        **scores,
+        before=judged.found["before"].scores,
+        after=judged.found["after"].scores,
         comparison=comparison,
+        blend=blend,
         seconds=0.0,
     )
 
@@ -267,6 +283,11 @@ def _augmentation(config: ClipFinetuneConfig) -> Augmentation:
     return Augmentation(config.seed, **dataclasses.asdict(config.augment))
 
 
+def _validation_gallery(config: ClipFinetuneConfig, source: Source) -> Gallery:
+    rows = min(config.validation.rows, len(source.validation))
+    return Gallery.choose(source.validation, rows, GALLERY_SEED, config.group_by)
+
+
 def _resolve(config: ClipFinetuneConfig, source: Source, model: str) -> ClipFinetuneConfig:
     """Every derived value, said; run.yaml holds the result, so it repeats this very run."""
     values = _defaults(config, tiny=model == clip_model.TINY)
@@ -308,24 +329,23 @@ def _save(run: Run, model: ClipModel, chosen: Gallery, training: dict[str, Any])
     return model.save_checked(folder, pictures, chosen.captions.sentences[:8], training)
 
 
-def _training(config: ClipFinetuneConfig, source: Source, run: Run, pairs: int) -> dict[str, Any]:
+def _training(
+    config: ClipFinetuneConfig, source: Source, run: Run, pairs: int, blend: float | None
+) -> dict[str, Any]:
     """What the model's record says of this run; no places of this machine."""
     data = {"data": source.what, "drawn": source.drawn, "rows": source.fingerprint, "pairs": pairs}
-    return {**data, "steps": run.steps, **{name: getattr(config, name) for name in TOLD}}
+    blended = {} if blend is None else {"wise_ft": blend}
+    return {**data, "steps": run.steps, **blended, **{name: getattr(config, name) for name in TOLD}}
 
 
 def _write_scores(
     folder: Path,
     source: Source,
     model: ClipModel,
-    chosen: Gallery,
-    found: dict[str, Evaluation],
-    comparison: Comparison,
-    told: dict[str, Any],
+    judged: SideBySide,
+    comparisons: Sequence[Comparison],
 ) -> None:
-    about = {
-        "before": {"model": model.source, "preprocessing": model.preprocessing},
-        "after": {"model": "model", "preprocessing": model.preprocessing},
-    }
-    record = evaluation.record(f"{source.describe}; {source.rows}", chosen, about, found, [comparison])
-    outputs.write_json(folder / "scores.json", {**record, "zero_shot": told})
+    said = {"before": model.source, "fine-tuned": "not kept", "after": "model"}
+    about = {name: {"model": said[name], "preprocessing": model.preprocessing} for name in judged.found}
+    record = judged.record(f"{source.describe}; {source.rows}", about, comparisons)
+    outputs.write_json(folder / "scores.json", record)

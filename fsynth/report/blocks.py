@@ -133,6 +133,15 @@ class Gallery:
 
 
 @dataclass(frozen=True)
+class Plot:
+    """A plot that a command drew; ``source`` is a data URI."""
+
+    kind: ClassVar[str] = "plot"
+    title: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Words:
     """A paragraph; ``warning`` sets it apart."""
 
@@ -322,6 +331,7 @@ Block = (
     | Panels
     | Charts
     | Gallery
+    | Plot
     | Words
     | Settings
     | HeatMap

@@ -87,7 +87,8 @@ def _retrieval_rows(found: Sequence[Mapping[str, float]], limits: Mapping[str, f
 
 def _retrieval_facts(models: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[Fact, ...]:
     if "before" in models and record.get("comparisons"):
-        return (_change(record["comparisons"][0], record["bounds"]["group"]),)
+        found = next(one for one in record["comparisons"] if one["model"] == "after")
+        return (_change(found, record["bounds"]["group"]),)
     found = {name: scores["group"]["text_to_image"]["recall@10"] for name, scores in models.items()}
     name, best = max(found.items(), key=lambda item: item[1])
     chance = record["bounds"]["group"]["text_to_image"]["chance@10"]

@@ -16,6 +16,7 @@ from fsynth.report.retrieval import retrieval
 from fsynth.report.retrieval_sheets import alike, sheets
 from fsynth.report.thumbnails import training_pictures
 from fsynth.report.training import losses, settings
+from fsynth.report.wise_ft import blends
 from fsynth.report.zero_shot import abilities
 
 SECTIONS = (
@@ -34,6 +35,7 @@ SECTIONS = (
     sheets,
     alike,
     abilities,
+    blends,
     before_after,
     pictures,
     scores,

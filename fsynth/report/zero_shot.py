@@ -43,31 +43,27 @@ def abilities(folder: Path, options: Options) -> Section | None:
 def _accuracies(tasks: Tasks, models: Mapping[str, Tasks]) -> Table:
     groups = {
         "pictures told right": [_row(name, task, models, "accuracy") for name, task in tasks.items()],
+        "the same, interval": [_interval(name, models) for name in tasks],
         "each class counting as much": [_row(name, task, models, "balanced") for name, task in tasks.items()],
     }
     left = [f"{name} {task['left_out']:,}" for name, task in tasks.items() if task["left_out"]]
     lead = f"Left out, their label not being stated: {', '.join(left)}." if left else ""
-    return Table("Accuracy", ("", "0 to 100 %", *models, "majority", "chance", "N"), groups, lead)
+    return Table("Accuracy", ("", "0 to 100 %", *models, "majority", "chance"), groups, lead)
 
 
 def _row(name: str, task: Mapping[str, Any], models: Mapping[str, Tasks], kind: str) -> Row:
-    scores = [found[name] for found in models.values()]
-    values = tuple(score[kind] for score in scores)
-    plain = kind == "balanced"
-    cells = [
-        percent(score[kind]) if plain else f"{percent(score[kind])} {_between(score)}" for score in scores
-    ]
-    title = f"{name}, {len(task['classes'])} classes"
-    majority = "" if plain else percent(task["majority"])
-    return (title, Track(values, task["chance"], 1.0), *cells, majority, percent(task["chance"]), _n(task))
+    values = tuple(found[name][kind] for found in models.values())
+    title = f"{name}, {len(task['classes'])} classes, N{NARROW}{task['pictures']:,}"
+    majority = percent(task["majority"]) if kind == "accuracy" else ""
+    track = Track(values, task["chance"], 1.0)
+    return (title, track, *map(percent, values), majority, percent(task["chance"]))
 
 
-def _n(task: Mapping[str, Any]) -> str:
-    return f"{task['pictures']:,}"
-
-
-def _between(score: Mapping[str, float]) -> str:
-    return f"({100 * score['low']:.1f} to {100 * score['high']:.1f})"
+def _interval(name: str, models: Mapping[str, Tasks]) -> Row:
+    between = (
+        f"{100 * found[name]['low']:.1f} to {100 * found[name]['high']:.1f}" for found in models.values()
+    )
+    return (name, "", *between, "", "")
 
 
 def _changes(comparisons: Sequence[Mapping[str, Any]]) -> list[Table]:
@@ -102,7 +98,7 @@ def _facts(record: Mapping[str, Any]) -> tuple[Fact, ...]:
     difference, low, high = (points(last[name]) for name in ("difference", "low", "high"))
     note = (
         f"{last['task']} by name, chance {percent(task['chance'])}; {difference} points, 95{NARROW}% "
-        f"interval {low} to {high}, N{NARROW}{_n(task)}"
+        f"interval {low} to {high}, N{NARROW}{task['pictures']:,}"
     )
     value = f"{100 * last['baseline_accuracy']:.0f} → {100 * last['model_accuracy']:.0f}{NARROW}%"
     return (Fact(f"Elsewhere, {VERDICTS[last['verdict']]}", value, note, bad=last["verdict"] == "worse"),)
