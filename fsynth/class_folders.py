@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 from fsynth import hub, idx_files
 from fsynth.class_pictures import SEED, ClassPictures
 from fsynth.console import counted
-from fsynth.data.rows import SPLIT_WORDS
+from fsynth.data.rows import PICTURES, SPLIT_WORDS
 from fsynth.errors import DataError, reason
 from fsynth.order import choose_rows
-from fsynth.samples import PICTURE_ENDINGS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +39,6 @@ FASHION_MNIST = (
 """Its classes in the order of its labels, as people call them."""
 _T10K = "b7656a891b218fc13e45205c48a92cae"
 """MD5 of the pictures of Fashion-MNIST's t10k, as they lie in its file without the gzip around it."""
-_ENDINGS = PICTURE_ENDINGS | {".bmp", ".gif", ".tif", ".tiff"}
 
 
 def open_given(where: str | None, most: int) -> ClassPictures | None:
@@ -203,7 +201,7 @@ def _split(folder: Path) -> str | None:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _ENDINGS and path.is_file())
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
 
 
 # --------------------------------------------------------------------------------------------------

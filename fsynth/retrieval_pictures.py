@@ -18,7 +18,8 @@ from fsynth import outputs, plots, retrieval_cases, retrieval_sheet, similaritie
 from fsynth.data.row_pictures import row_of
 from fsynth.evaluation import Evaluation
 from fsynth.gallery import Gallery
-from fsynth.report.blocks import THUMBNAIL, webp
+from fsynth.report.blocks import THUMBNAIL
+from fsynth.report.data_uris import webp
 from fsynth.report.retrieval_files import CASES, FOLDER, SIMILARITIES, path_of, rows_of
 from fsynth.retrieval_cases import Answers
 

@@ -37,7 +37,7 @@ def parse(text: str) -> tuple[float, ...]:
     if len(set(shares)) < 2:
         raise _wrong(text, "two blends at least are to be compared")
     if len(set(shares)) > _MOST:
-        raise _wrong(text, f"{len(set(shares))} blends, {_MOST} at most")
+        raise _wrong(text, f"more than {_MOST} blends, each of which is a whole evaluation")
     return tuple(sorted({float(share) for share in shares}))
 
 
@@ -107,9 +107,8 @@ def check_alike(before: State, after: State) -> None:
     """
     if alone := sorted(set(before) ^ set(after)):
         one = "before" if alone[0] in before else "after"
-        raise ModelError(
-            f"--wise-ft: {alone[0]} is in the weights {one} fine-tuning only ({len(alone)} such)"
-        )
+        many = f" and {len(alone) - 1} more" if len(alone) > 1 else ""
+        raise ModelError(f"--wise-ft: only the weights {one} fine-tuning have {alone[0]}{many}")
     for name, value in before.items():
         if value.shape != after[name].shape:
             raise ModelError(

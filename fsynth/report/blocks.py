@@ -5,8 +5,6 @@ Texts are plain: the template escapes them. A new kind of section needs no HTML 
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -15,7 +13,7 @@ from fsynth.plots import DEEP
 from fsynth.report.charts import Chart
 
 if TYPE_CHECKING:
-    from PIL import Image
+    pass
 
 THUMBNAIL = 128
 """Most pixels on a side of a picture from the data."""
@@ -364,31 +362,6 @@ class Options:
     """``thumbnails``: how many pictures of the data one folder may show; 0 for none, nor their mean."""
 
     thumbnails: int = MOST_THUMBNAILS
-
-
-LOSSLESS = 192
-"""Up to this many pixels on a side a picture keeps every one of them."""
-
-
-def data_uri(picture: Image.Image, most: int) -> str:
-    """The picture as a WebP data URI of at most ``most`` pixels on a side, without its metadata."""
-    return uri_of(webp(picture, most))
-
-
-def uri_of(content: bytes) -> str:
-    """The data URI of a WebP file."""
-    return "data:image/webp;base64," + base64.b64encode(content).decode()
-
-
-def webp(picture: Image.Image, most: int) -> bytes:
-    """The picture as a WebP file of at most ``most`` pixels on a side, without its metadata."""
-    from PIL import Image
-
-    small = picture.convert("RGB")
-    small.thumbnail((most, most), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    small.save(file, "WEBP", lossless=max(small.size) <= LOSSLESS, quality=90)
-    return file.getvalue()
 
 
 NARROW = "\u202f"

@@ -20,11 +20,10 @@ from fsynth.report.blocks import (
     Section,
     Table,
     Words,
-    data_uri,
     percent,
-    uri_of,
 )
 from fsynth.report.data_overview import record_of
+from fsynth.report.data_uris import data_uri, uri_of
 from fsynth.report.showcase import DUPLICATES, path_of
 
 MOST_SIZES = 8

@@ -21,8 +21,8 @@ from fsynth.report.blocks import (
     Section,
     Table,
     Words,
-    data_uri,
 )
+from fsynth.report.data_uris import data_uri
 
 MOST_PICTURES, COVER = 60, 8
 

@@ -24,8 +24,8 @@ from fsynth.report.blocks import (
     Sheet,
     Words,
     percent,
-    uri_of,
 )
+from fsynth.report.data_uris import uri_of
 from fsynth.report.retrieval_files import (
     CASES,
     FOLDER,

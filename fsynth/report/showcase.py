@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from fsynth.data import overview
 from fsynth.data.labels import UNKNOWN
-from fsynth.report.blocks import THUMBNAIL, webp
+from fsynth.report.blocks import THUMBNAIL
+from fsynth.report.data_uris import webp
 
 if TYPE_CHECKING:
     from fsynth.data.mean_picture import MeanPictures

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from fsynth.data.row_pictures import row_of
 from fsynth.errors import FsynthError
 from fsynth.report import files
-from fsynth.report.blocks import NOTICE, THUMBNAIL, Card, Gallery, Options, Picture, Section, data_uri
+from fsynth.report.blocks import NOTICE, THUMBNAIL, Card, Gallery, Options, Picture, Section
+from fsynth.report.data_uris import data_uri
 from fsynth.report.retrieval_sheets import room
 
 if TYPE_CHECKING:

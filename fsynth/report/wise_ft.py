@@ -8,7 +8,8 @@ from typing import Any
 
 from fsynth.errors import DataError
 from fsynth.report import files
-from fsynth.report.blocks import NARROW, Block, Fact, Options, Plot, Row, Section, Table, data_uri, percent
+from fsynth.report.blocks import NARROW, Block, Fact, Options, Plot, Row, Section, Table, percent
+from fsynth.report.data_uris import data_uri
 from fsynth.wise_ft import FILE, PLOT
 
 WIDEST = 1200
