@@ -14,11 +14,12 @@ from fsynth.clip_model import ClipModel
 from fsynth.data.augmentation import Augmentation
 from fsynth.data.row_pictures import row_of
 from fsynth.keyed import seed_of
+from fsynth.short_text import without_padding
 
 
 class Pairs(torch.utils.data.Dataset):
-    """Training rows: ``image`` (3, H, W), changed and cropped as (seed, epoch, row) says, and ``tokens``
-    (length,) and ``group``, the caption group as a number.
+    """Training rows: ``image`` (3, H, W), changed and cropped as (seed, epoch, row) says, ``tokens``
+    (length,) for `fsynth.short_text.ShortText`, and ``sentence`` and ``group``, the numbers of both.
 
     Indexed with anything that has ``index`` and ``epoch``, such as `fsynth.order.Pick`; a picture that cannot
     be read is a `DataError` that names its row.
@@ -36,7 +37,8 @@ class Pairs(torch.utils.data.Dataset):
         self.dataset, self.rows, self.seed = dataset, rows, seed
         self.augmentation = augmentation or Augmentation(seed)
         self.transform = model.transform(train=True)
-        self.tokens, self.groups = model.tokenizer(list(groups.sentences)), groups
+        self.tokens = without_padding(model.network, model.tokenizer(list(groups.sentences)))
+        self.groups = groups
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -48,7 +50,8 @@ class Pairs(torch.utils.data.Dataset):
         with _seeded(seed_of(self.seed, "crop", pick.epoch, row)):
             image = self.transform(picture)
         sentence = self.groups.sentence[pick.index]
-        return {"image": image, "tokens": self.tokens[sentence], "group": self.groups.group[sentence]}
+        group = self.groups.group[sentence]
+        return {"image": image, "tokens": self.tokens[sentence], "sentence": sentence, "group": group}
 
 
 @contextlib.contextmanager

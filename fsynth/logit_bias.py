@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from fsynth.clip_model import ClipModel
 from fsynth.clip_rows import Pairs
 from fsynth.order import Pick
+from fsynth.short_text import ShortText
 
 SAMPLE = 512
 """pairs that the bias is found on; all of them are compared with all"""
@@ -43,7 +44,8 @@ def _compared(network: nn.Module, rows: Sequence[dict[str, Tensor]]) -> tuple[Te
     scale, parts = network.logit_scale.exp(), []
     for start in range(0, len(rows), AT_ONCE):
         batch = torch.utils.data.default_collate(rows[start : start + AT_ONCE])
-        parts.append(network(batch["image"].to(scale.device), batch["tokens"].to(scale.device))[:2])
+        given = (batch[name].to(scale.device) for name in ("image", "tokens"))
+        parts.append(ShortText(network)(*given)[:2])
     pictures, sentences = (torch.cat(side).double().cpu() for side in zip(*parts, strict=True))
     group = torch.stack([row["group"] for row in rows])
     return scale.double().cpu() * pictures @ sentences.T, group[:, None] == group[None, :]

@@ -10,7 +10,8 @@ from fsynth.accumulation import Accumulation
 from fsynth.order import Order
 
 KINDS = ("clip", "clip-multi", "siglip-multi")
-ROWS = 11
+SENTENCE = (0, 1, 0, 2, 3, 1, 4, 0, 5, 6, 7)
+ROWS = len(SENTENCE)
 
 
 class Towers(torch.nn.Module):
@@ -35,12 +36,13 @@ class Towers(torch.nn.Module):
 
 
 def batches(rank=0, world=1, micro_batch=None):
-    """11 rows in 4 groups, in this process' micro-batches, padded where rows do not come out even."""
+    """11 rows of 8 sentences in 4 groups, in this process' micro-batches, padded to come out even."""
     generator = torch.Generator().manual_seed(1)
     rows = {
         "image": torch.randn(ROWS, 6, generator=generator),
-        "tokens": torch.randn(ROWS, 5, generator=generator),
-        "group": torch.randint(0, 4, (ROWS,), generator=generator),
+        "tokens": torch.randn(ROWS, 5, generator=generator)[torch.tensor(SENTENCE)],
+        "sentence": torch.tensor(SENTENCE),
+        "group": torch.tensor(SENTENCE) // 2,
     }
     for part in Order(ROWS, ROWS, 1, 0, rank, world, micro_batch).from_step(0):
         chosen = [pick.index for pick in part.picks]

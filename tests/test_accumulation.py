@@ -76,3 +76,10 @@ def test_activations_of_the_first_pass_are_not_kept():
     with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda value: value):
         Accumulation(model, "clip").add(first)
     assert kept == []
+
+
+def test_a_sentence_of_several_rows_is_encoded_once():
+    model, seen = Towers(), []
+    model.text.register_forward_hook(lambda layer, given, found: seen.append(len(given[0])))
+    backward(model, "clip", batches())
+    assert seen == [8]

@@ -30,7 +30,7 @@ def _pixels(picture):
 
 
 CLIP = types.SimpleNamespace(
-    transform=lambda train=False: _pixels, tokenizer=lambda texts: torch.zeros(len(texts), 1)
+    network=None, transform=lambda train=False: _pixels, tokenizer=lambda texts: torch.zeros(len(texts), 1)
 )
 READERS = {
     "sd-train": lambda rows: sd_rows.Pictures(rows, range(len(rows)), 8),
