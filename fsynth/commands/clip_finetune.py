@@ -18,6 +18,7 @@ from fsynth import (
     class_folders,
     clip_folder,
     clip_model,
+    clip_recipe,
     clip_rows,
     clip_tuning,
     logit_bias,
@@ -50,9 +51,6 @@ GALLERY_SEED = 0
 TOLD = ("loss", "group_by", "lr", "epochs", "batch_size", "lora_rank", "seed")
 """Settings that a model carries with it."""
 
-Defaults = dict[str, int | float]
-FOR_TINY: Defaults = {"lr": 3e-4, "epochs": 2, "batch_size": 64}
-FOR_REAL: Defaults = {"lr": 1e-5, "epochs": 5, "batch_size": 256}
 NAMES = {"lr": "learning rate", "epochs": "epochs", "batch_size": "batch size"}
 
 
@@ -291,8 +289,11 @@ def _validation_gallery(config: ClipFinetuneConfig, source: Source) -> Gallery:
 
 def _resolve(config: ClipFinetuneConfig, source: Source, model: str) -> ClipFinetuneConfig:
     """Every derived value, said; run.yaml holds the result, so it repeats this very run."""
-    values = _defaults(config, tiny=model == clip_model.TINY)
     pairs = config.n_images or len(source.train)
+    given = {name: getattr(config, name) for name in NAMES}
+    values, reasons = clip_recipe.values(given, pairs, tiny=model == clip_model.TINY)
+    for name, reason in reasons.items():
+        say(f"{NAMES[name]}: {values[name]:g}, {reason} ({flag_name(name)})")
     if values["batch_size"] > pairs:
         say(f"batch size: {pairs}, all pairs there are, instead of {values['batch_size']} (--batch-size)")
         values["batch_size"] = pairs
@@ -305,17 +306,6 @@ def _resolve(config: ClipFinetuneConfig, source: Source, model: str) -> ClipFine
         model=model,
         **values,
     )
-
-
-def _defaults(config: ClipFinetuneConfig, tiny: bool) -> Defaults:
-    values: Defaults = {}
-    for name, default in (FOR_TINY if tiny else FOR_REAL).items():
-        given = getattr(config, name)
-        values[name] = default if given is None else given
-        if given is None:
-            what = "the tiny model" if tiny else "pretrained models"
-            say(f"{NAMES[name]}: {default:g}, the default for {what} ({flag_name(name)})")
-    return values
 
 
 # --------------------------------------------------------------------------------------------------

@@ -127,10 +127,13 @@ class ClipFinetuneConfig(GroupSettings, ZeroShotSettings, SheetSettings, TrainSe
         None, "highest learning rate (default: 1e-5; 3e-4 for tiny)", "Training", least=0.0
     )
     epochs: int | None = setting(
-        None, "times that every pair is seen (default: 5; 2 for tiny)", "Training", least=1
+        None, "times that every pair is seen (default: 5; 2 for tiny; more of few pairs)", "Training", least=1
     )
     batch_size: int | None = setting(
-        None, "pairs a step, over all processes (default: 256; 64 for tiny)", "Training", least=2
+        None,
+        "pairs a step, over all processes (default: 256; 64 for tiny; an eighth of few pairs)",
+        "Training",
+        least=2,
     )
     n_images: int | None = setting(
         None, "pairs drawn from the training split (default: all)", "Training", least=2

@@ -178,18 +178,14 @@ def test_wrong_settings_leave_nothing_behind_and_are_all_that_is_said(archive, s
         clip_finetune.main(config(archive, small, tmp_path / "full"))
 
 
-def test_what_is_not_given_depends_on_the_model_and_is_said(capsys, archive):
-    tiny = clip_finetune._defaults(ClipFinetuneConfig(), tiny=True)
-    real = clip_finetune._defaults(ClipFinetuneConfig(epochs=3), tiny=False)
-    assert real == {"lr": 1e-5, "epochs": 3, "batch_size": 256} and tiny["lr"] > real["lr"]
+def test_what_is_not_given_is_derived_and_said(archive, small, tmp_path, capsys):
+    more = {"lr": None, "epochs": None, "batch_size": None, "n_images": 8}
+    run = clip_finetune.main(config(archive, small, tmp_path / "run", **more))
     said = capsys.readouterr().err
-    assert said.splitlines() == [
-        "learning rate: 0.0003, the default for the tiny model (--lr)",
-        "epochs: 2, the default for the tiny model (--epochs)",
-        "batch size: 64, the default for the tiny model (--batch-size)",
-        "learning rate: 1e-05, the default for pretrained models (--lr)",
-        "batch size: 256, the default for pretrained models (--batch-size)",
-    ]
+    assert "learning rate: 1e-05, the default for pretrained models (--lr)\n" in said
+    assert "batch size: 8, so that an epoch of few pairs has 8 batches (--batch-size)\n" in said
+    assert "epochs: 30, so that a run on few pairs has 100 steps, or 30 epochs (--epochs)\n" in said
+    assert run.steps == 30 and yaml.safe_load((run.folder / "run.yaml").read_text())["epochs"] == 30
 
 
 def test_ten_rows_are_too_few_for_a_verdict_on_a_random_model(done):
