@@ -16,7 +16,7 @@ from torch import Tensor
 
 FINE = 4000
 """Bins from -1 to 1."""
-MOST_BINS = 40
+LEAST_BINS, MOST_BINS = 10, 40
 _WIDTHS = (1, 2, 4, 10, 20, 40, 100, 200, 400)
 """In fine bins: the coarse ones are 0.0005 to 0.2 wide, and begin at multiples of that."""
 _PAIRS_AT_ONCE = 2**22
@@ -80,19 +80,26 @@ def record(found: Mapping[str, Similarities]) -> dict[str, Any]:
     """Histograms of several models in the same few bins, as plain values.
 
     Returns:
-        ``start`` and ``width`` of the bins, at most `MOST_BINS`; ``models``: name -> ``matching`` and
-        ``others`` (pairs in each bin), ``matching_mean``, ``others_mean`` and ``auc``, null where there are
-        no such pairs.
+        ``start`` and ``width`` of the bins, fewer where there are few pairs; ``models``: name -> ``matching``
+        and ``others`` (pairs in each bin), ``matching_mean``, ``others_mean`` and ``auc``, null where there
+        are no such pairs.
     """
-    taken = torch.stack([one.matching + one.others for one in found.values()]).sum(0).nonzero()
+    models = list(found.values())
+    taken = torch.stack([one.matching + one.others for one in models]).sum(0).nonzero()
     low, high = int(taken.min()), int(taken.max())
-    width = next(w for w in _WIDTHS if high // w - low // w < MOST_BINS)
+    most = _most_bins(int(models[0].matching.sum()))
+    width = next(w for w in _WIDTHS if high // w - low // w < most)
     start, bins = low // width * width, high // width - low // width + 1
     return {
         "start": round(start * 2 / FINE - 1, 6),
         "width": round(width * 2 / FINE, 6),
         "models": {name: _model(one, start, width, bins) for name, one in found.items()},
     }
+
+
+def _most_bins(pairs: int) -> int:
+    """Twice what the Rice rule says: the bins hold several models, each of which fills a part of them."""
+    return min(MOST_BINS, max(LEAST_BINS, int(4 * pairs ** (1 / 3))))
 
 
 def _model(found: Similarities, start: int, width: int, bins: int) -> dict[str, Any]:

@@ -7,13 +7,14 @@ them as ordinary text, so type has one size on a phone and on a wide screen.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Points = Sequence[tuple[float, float]]
 Place = Callable[[float, float], tuple[float, float]]
 
 MOST_POINTS = 400
+_LABEL = 7.0  # percent of the height that a label takes
 _MARGIN = 0.08  # of the range of values, above and below
 _LEAST_RANGE = 0.1  # of the largest value: so that a change of a thousandth does not look like one
 _NEAR_ZERO = 0.25  # of the largest value: an axis whose values come so near to 0 starts there
@@ -22,11 +23,12 @@ _SPARED = 0.02  # share of the faint values that may leave the chart at either e
 
 @dataclass(frozen=True)
 class Line:
-    """Values to draw. A ``faint`` line is background: its outliers do not set the range of the chart."""
+    """Values to draw. A ``faint`` line is background: its outliers do not set the range of the chart. A
+    ``second`` one is as strong as the first, in another colour."""
 
     name: str
     points: Points
-    weight: Literal["strong", "faint"] = "strong"
+    weight: Literal["strong", "second", "faint"] = "strong"
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,15 @@ class Tick:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A line as an SVG path in percent; ``dots`` and ``ends`` only for strong lines."""
+    """A line as an SVG path in percent; ``dots`` and the ``end`` only where it is not faint. The label of
+    the end stands at ``end_at``, where it has room."""
 
     name: str
     weight: str
     path: str
     dots: tuple[tuple[float, float, str], ...]
     end: tuple[float, float, str] | None
+    end_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,9 @@ class Chart:
     from_zero: bool
 
 
-def chart(title: str, x_title: str, lines: Sequence[Line]) -> Chart:
-    """Lay out lines that share both axes. At least one line has a point; values are finite.
+def chart(title: str, x_title: str, lines: Sequence[Line], unit: str = "") -> Chart:
+    """Lay out lines that share both axes. At least one line has a point; values are finite. Every value has
+    the ``unit`` behind it.
 
     The vertical axis starts at 0 only where values come near it: a loss has no meaningful zero, and its
     changes are small.
@@ -77,9 +82,9 @@ def chart(title: str, x_title: str, lines: Sequence[Line]) -> Chart:
     return Chart(
         title=title,
         x_title=x_title,
-        lines=tuple(_drawn(line, place) for line in lines if line.points),
+        lines=_with_room([_drawn(line, place, unit) for line in lines if line.points]),
         x_ticks=tuple(Tick(place(x, low)[0], f"{x:,g}") for x in _ticks(left, right, whole=True)),
-        y_ticks=tuple(Tick(place(left, y)[1], f"{y:g}") for y in _ticks(low, high)),
+        y_ticks=tuple(Tick(place(left, y)[1], f"{y:g}{unit}") for y in _ticks(low, high)),
         from_zero=low <= 0 <= high,
     )
 
@@ -103,13 +108,22 @@ def _ticks(low: float, high: float, whole: bool = False) -> list[float]:
     return [float(f"{tick:.6g}") for tick in ticks if low <= tick <= high]
 
 
-def _drawn(line: Line, place: Place) -> Drawn:
-    points = [(*place(x, y), f"{y:.4g}") for x, y in _thinned(line.points)]
+def _drawn(line: Line, place: Place, unit: str) -> Drawn:
+    points = [(*place(x, y), f"{y:.4g}{unit}") for x, y in _thinned(line.points)]
     path = "M" + "L".join(f"{x:g} {y:g}" for x, y, _ in points)
-    strong = line.weight == "strong"
+    strong = line.weight != "faint"
     return Drawn(
         line.name, line.weight, path, tuple(points) if strong else (), points[-1] if strong else None
     )
+
+
+def _with_room(lines: Sequence[Drawn]) -> tuple[Drawn, ...]:
+    """Labels of ends moved apart, in their order, where they would lie on each other."""
+    places: dict[str, float] = {}
+    lowest = -_LABEL
+    for line in sorted((line for line in lines if line.end), key=lambda line: line.end[1]):
+        lowest = places[line.name] = max(line.end[1], lowest + _LABEL)
+    return tuple(replace(line, end_at=places.get(line.name, 0.0)) for line in lines)
 
 
 def _thinned(points: Points) -> Points:

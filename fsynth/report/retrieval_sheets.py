@@ -42,8 +42,10 @@ from fsynth.report.retrieval_files import (
     rows_of_case,
 )
 
-LABELS = 8
-"""Most labels under a histogram."""
+LABELS = 6
+"""Most labels under a histogram, about."""
+LABEL_STEPS = (1, 2, 4, 10)
+"""Bins from label to label, counted from 0: their numbers are round."""
 
 
 def sheets(folder: Path, options: Options) -> Section | None:
@@ -145,24 +147,30 @@ def alike(folder: Path, options: Options) -> Section | None:
     with _whole(path):
         histograms = tuple(_histogram(name, found, record) for name, found in record["models"].items())
     lead = (
-        "Cosines of every picture with every distinct sentence. The less the two heaps overlap, the better "
-        "pairs are told apart; where they lie does not matter. Heights are shares of either kind."
+        "Cosines of every picture with every distinct sentence. The less the two kinds overlap, the better "
+        "they are told apart; where they lie does not matter. Heights are shares of a kind."
     )
     return Section("How alike pairs are", lead, (Histograms(histograms),))
 
 
 def _histogram(name: str, found: Record, record: Record) -> Histogram:
     others, matching = (_shares(found[kind]) for kind in ("others", "matching"))
-    highest, every = max(*others, *matching) or 1.0, -(-len(others) // LABELS)
+    highest, first = max(*others, *matching) or 1.0, round(record["start"] / record["width"])
+    every = next(step for step in LABEL_STEPS if len(others) <= LABELS * step)
     columns = []
     for place, (other, match) in enumerate(zip(others, matching, strict=True)):
-        start, end = (record["start"] + (place + step) * record["width"] for step in (0, 1))
-        note = f"{start:.4g} to {end:.4g}: {percent(other)} of other pairs, {percent(match)} of matching ones"
-        label = _signed(f"{start:.3g}") if place % every == 0 else ""
+        start, end = (_edge(record, place + step) for step in (0, 1))
+        note = f"{start} to {end}: {percent(other)} of other pairs, {percent(match)} of matching ones"
+        label = start if (first + place) % every == 0 else ""
         columns.append(Column(label, other / highest, note, match / highest))
     names = ("other pairs", "matching pairs")
     x_title = "cosine of picture and sentence"
     return Histogram(name, x_title, tuple(columns), _summary(found), names=names)
+
+
+def _edge(record: Record, place: int) -> str:
+    # without the last digits, which are rounding: 0 may come out as 1.1e-16
+    return _signed(f"{round(record['start'] + place * record['width'], 4):g}")
 
 
 def _shares(counts: Sequence[int]) -> list[float]:
@@ -174,7 +182,9 @@ def _summary(found: dict[str, Any]) -> str:
     if found["auc"] is None:
         return "all pairs are of one kind"
     means = f"mean {found['matching_mean']:.2f} of matching pairs, {found['others_mean']:.2f} of others"
-    closer = f"of one of each, the matching one is closer in {100 * found['auc']:.1f}{NARROW}% (AUC)"
+    closer = (
+        f"drawn by lot, a matching pair is closer than another in {100 * found['auc']:.1f}{NARROW}% (AUC)"
+    )
     return f"{_signed(means)}; {closer}"
 
 

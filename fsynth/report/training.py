@@ -19,15 +19,38 @@ from fsynth.report.blocks import (
     Settings,
 )
 
+RECALL_LEAD = (
+    "Recall is of training rows set aside for it, any answer of the caption group being right; at step 0 "
+    "nothing is learnt yet."
+)
+SHARES = ("validation_recall", "validation_text_to_image", "validation_image_to_text")
+CURVES = ("loss", "epoch_loss", "validation_loss", "logit_scale", *SHARES)
+"""Names in metrics.jsonl."""
+
+Curves = Mapping[str, Sequence[tuple[float, float]]]
+
 
 def losses(folder: Path, options: Options) -> Section | None:
-    """Loss curves of a training run, from its metrics.jsonl."""
+    """Curves of a training run, from its metrics.jsonl: losses, and recall where there is some."""
     path = folder / "metrics.jsonl"
     lines = files.json_lines_of(path) if path.is_file() else []
-    curves = {
-        name: [(row["step"], row[name]) for row in lines if name in row and math.isfinite(row[name])]
-        for name in ("loss", "epoch_loss", "validation_loss")
-    }
+    curves = {name: _curve(lines, name) for name in CURVES}
+    of_loss, of_recall = _loss_charts(curves), _recall_charts(curves)
+    drawn = [*of_loss, *of_recall, *_scale_charts(curves)]
+    if not drawn:
+        return None
+    leads = [_loss_lead(of_loss), RECALL_LEAD if of_recall else "", _axes(drawn)]
+    facts = _loss_facts(curves["validation_loss"], _verdict(folder))
+    title = "Loss and recall" if of_recall else "Loss"
+    return Section(title, " ".join(filter(None, leads)), (Charts(tuple(drawn)),), facts)
+
+
+def _curve(lines: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
+    scale = 100 if name in SHARES else 1
+    return [(row["step"], scale * row[name]) for row in lines if name in row and math.isfinite(row[name])]
+
+
+def _loss_charts(curves: Curves) -> list[charts.Chart]:
     drawn = []
     if len({step for step, _ in (*curves["loss"], *curves["epoch_loss"])}) > 1:
         steps = charts.Line("each step", curves["loss"], "faint")
@@ -36,20 +59,40 @@ def losses(folder: Path, options: Options) -> Section | None:
     if len(curves["validation_loss"]) > 1:
         line = charts.Line("held-out rows", curves["validation_loss"])
         drawn.append(charts.chart("Validation loss", "step", [line]))
-    if not drawn:
-        return None
-    lead = _axes(drawn)
-    if len(drawn) > 1:
-        lead = (
-            "The loss of a single step follows the noise it drew; the validation loss, on held-out rows with "
-            "fixed noise, is the one to read. " + lead
-        )
-    return Section(
-        "Loss",
-        lead.strip(),
-        (Charts(tuple(drawn)),),
-        _loss_facts(curves["validation_loss"], _verdict(folder)),
+    return drawn
+
+
+def _loss_lead(drawn: Sequence[charts.Chart]) -> str:
+    if len(drawn) < 2:
+        return ""
+    return (
+        "The loss of a single step follows the noise it drew; the validation loss, on held-out rows with "
+        "fixed noise, is the one to read."
     )
+
+
+def _recall_charts(curves: Curves) -> list[charts.Chart]:
+    """Of a CLIP model, after each epoch."""
+    if len(curves["validation_recall"]) < 2:
+        return []
+    mean = charts.Line("mean of recall@1, 5 and 10, both ways", curves["validation_recall"])
+    ways = [
+        charts.Line("sentence → picture", curves["validation_text_to_image"]),
+        charts.Line("picture → sentence", curves["validation_image_to_text"], "second"),
+    ]
+    unit = f"{NARROW}%"
+    return [
+        charts.chart("Validation recall", "step", [mean], unit),
+        charts.chart("Validation recall@1", "step", ways, unit),
+    ]
+
+
+def _scale_charts(curves: Curves) -> list[charts.Chart]:
+    """Of a CLIP model: what its loss multiplies cosines with."""
+    if len(curves["logit_scale"]) < 2:
+        return []
+    line = charts.Line("at the end of an epoch", curves["logit_scale"])
+    return [charts.chart("Logit scale", "step", [line])]
 
 
 def _verdict(folder: Path) -> str | None:
@@ -64,6 +107,8 @@ def _axes(drawn: Sequence[charts.Chart]) -> str:
         return ""
     if len(cut) == len(drawn) > 1:
         return "The vertical axes do not start at 0."
+    if len(cut) > 1:
+        return "Not all vertical axes start at 0."
     return f"The vertical axis of the {cut[0].lower()} does not start at 0."
 
 

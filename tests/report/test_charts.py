@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,3 +79,17 @@ def test_a_change_of_a_thousandth_does_not_fill_the_chart():
 def test_an_axis_knows_whether_zero_is_on_it():
     below = charts.chart("t", "step", [charts.Line("a", [(0, -1.0), (9, 1.0)])])
     assert below.from_zero and "0" in {tick.label for tick in below.y_ticks}
+
+
+def test_labels_of_ends_do_not_lie_on_each_other():
+    near = [charts.Line(name, [(0, 1.0), (9, 2.0 + place / 1000)]) for place, name in enumerate("abc")]
+    places = sorted(line.end_at for line in charts.chart("t", "step", near).lines)
+    assert all(later - earlier > 6.9 for earlier, later in itertools.pairwise(places))
+    far = [charts.Line("a", [(0, 1.0), (9, 1.0)]), charts.Line("b", [(0, 2.0), (9, 2.0)], "second")]
+    assert all(line.end_at == line.end[1] for line in charts.chart("t", "step", far).lines)
+
+
+def test_values_have_their_unit():
+    chart = charts.chart("t", "step", [charts.Line("a", [(0, 10.0), (9, 52.5)])], " %")
+    assert chart.lines[0].end[2] == "52.5 %" and all(tick.label.endswith(" %") for tick in chart.y_ticks)
+    assert not any(tick.label.endswith("%") for tick in chart.x_ticks)

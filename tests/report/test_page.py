@@ -184,6 +184,21 @@ def test_only_axes_that_are_cut_are_called_so(tmp_path):
     assert lead not in near_words and "The vertical axis of the training loss does not" in near_words
 
 
+def test_recall_after_each_epoch_is_drawn_in_percent(tmp_path):
+    run = folders.write_clip_run(tmp_path / "run")
+    assert "Validation recall" not in Page(report.build(run)).words
+    ways = {"validation_text_to_image": 0.25, "validation_image_to_text": 0.125}
+    epochs = [{"step": 4 * epoch, "epoch": epoch, "validation_recall": 0.5 + epoch / 8} for epoch in range(3)]
+    with open(run / "metrics.jsonl", "a") as file:
+        for row in epochs:
+            scale = {"logit_scale": 14.5 + row["epoch"]} if row["epoch"] else {}
+            file.write(json.dumps({**row, **ways, **scale}) + "\n")
+    words = Page(report.build(run)).words
+    assert "Loss and recall" in words and "at step 0 nothing is learnt yet" in words
+    assert "75 %" in words and "12.5 %" in words and "25 %" in words and "16.5" in words
+    assert "follows the noise" not in words
+
+
 def test_captions_are_text(runs):
     path = report.build(runs)
     assert folders.PROMPTS[1] in Page(path).words
