@@ -64,16 +64,22 @@ def count(
         picture_groups: (N,) int64, the caption group of each picture.
         sentence_groups: (M,) int64, of each sentence.
     """
-    heaps = [torch.zeros(FINE, dtype=torch.int64) for _ in range(2)]
-    sums = [0.0, 0.0]
+    matching, everything = torch.zeros(FINE, dtype=torch.int64), torch.zeros(FINE, dtype=torch.int64)
+    pictures, sentences = pictures.float(), sentences.float()
+    matching_sum = 0.0
     for rows in torch.arange(len(pictures)).split(max(1, _PAIRS_AT_ONCE // max(1, len(sentences)))):
-        cosines = pictures[rows].float() @ sentences.float().T
-        same = picture_groups[rows, None] == sentence_groups[None, :]
-        for place, found in enumerate((cosines[same], cosines[~same])):
-            bins = ((found + 1) * (FINE / 2)).long().clamp(0, FINE - 1)
-            heaps[place] += torch.bincount(bins, minlength=FINE)
-            sums[place] += float(found.sum(dtype=torch.float64))
-    return Similarities(heaps[0], heaps[1], (sums[0], sums[1]))
+        cosines = pictures[rows] @ sentences.T
+        same = cosines[picture_groups[rows, None] == sentence_groups[None, :]]
+        everything += _binned(cosines)
+        matching += _binned(same)
+        matching_sum += float(same.sum(dtype=torch.float64))
+    total = float(pictures.sum(0, dtype=torch.float64) @ sentences.sum(0, dtype=torch.float64))
+    return Similarities(matching, everything - matching, (matching_sum, total - matching_sum))
+
+
+def _binned(cosines: Tensor) -> Tensor:
+    # counted in float32, which is exact up to four times `_PAIRS_AT_ONCE`; rounding may leave [-1, 1]
+    return torch.histc(cosines.clamp(-1, 1), FINE, -1, 1).long()
 
 
 def record(found: Mapping[str, Similarities]) -> dict[str, Any]:
