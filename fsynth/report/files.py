@@ -9,8 +9,16 @@ from typing import Any
 
 from fsynth import records
 from fsynth.errors import DataError
+from fsynth.report.retrieval_files import CASES, FOLDER
 
 AGAIN = "run its command again"
+_SAYS_DRAWN = (
+    "result.json",
+    "sampling.json",
+    "agreement.json",
+    "report.json",
+    f"{FOLDER}/{CASES}",
+)
 
 
 def record_of(path: Path) -> dict[str, Any] | None:
@@ -20,9 +28,7 @@ def record_of(path: Path) -> dict[str, Any] | None:
 
 def drawn_of(folder: Path) -> bool:
     """Whether a command's folder says that it is about drawn data."""
-    found = (
-        record_of(folder / name) for name in ("result.json", "sampling.json", "agreement.json", "report.json")
-    )
+    found = (record_of(folder / name) for name in _SAYS_DRAWN)
     return any(record is not None and record.get("drawn") for record in found)
 
 

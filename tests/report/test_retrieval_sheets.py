@@ -66,8 +66,10 @@ def test_a_run_that_kept_none_shows_none_and_needs_no_notice(tmp_path):
     assert not any(case.source for sheet in section.blocks for case in sheet.cases)
 
 
-def test_drawn_pictures_need_no_notice(tmp_path):
-    assert not sheets(folders.write_cases(tmp_path, drawn=True), Options()).notice
+def test_drawn_pictures_need_no_notice_but_are_called_so(tmp_path):
+    run = folders.write_cases(tmp_path, drawn=True)
+    assert not sheets(run, Options()).notice
+    assert "drawn data ·" in Page(report.build(run)).words
 
 
 @pytest.mark.parametrize("thumbnails", [64, 32, 16, 9, 3, 1])
