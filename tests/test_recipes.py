@@ -10,6 +10,7 @@ from fsynth import cli
 from fsynth.config import TrainSettings
 from fsynth.settings import load, read_recipe
 
+ANNOTATIONS = Path(__file__).resolve().parents[2] / "shared/data/fashion-synthesis-annotations"
 FOLDER = Path(__file__).resolve().parents[1] / "recipes"
 RECIPES = sorted(FOLDER.glob("*/*.yaml"))
 
@@ -34,3 +35,24 @@ def test_a_recipe_has_its_header_and_its_row(path):
     assert keys == ["command", "hardware", "time", "score"]
     assert f"--recipe {path.relative_to(FOLDER.parent)}" in lines[1]
     assert f"({path.relative_to(FOLDER)})" in (FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not ANNOTATIONS.is_dir(), reason="needs the real annotation")
+def test_the_ceilings_beside_the_published_numbers_are_those_of_the_annotation():
+    from datasets import concatenate_datasets
+
+    from fsynth import caption_groups, retrieval
+    from fsynth.data.sources import open_source
+    from fsynth.order import choose_rows
+
+    source = open_source(ANNOTATIONS)
+    everything = concatenate_datasets([source.train, source.test])
+    for rows, data in {"all rows": everything, "the held-out rows": source.test}.items():
+        ceilings = []
+        for seed in range(6):
+            texts = data.select_columns("text")[choose_rows(len(data), 5000, seed)]["text"]
+            perfect = retrieval.ceiling_places(caption_groups.find(texts, "sentence").sentence)
+            ceilings.append([100 * perfect.recall(k).mean().item() for k in retrieval.AT])
+        cells = [f"{min(column):.1f} to {max(column):.1f} %" for column in zip(*ceilings, strict=True)]
+        row = f"| ceiling, 5,000 of {rows}, six draws | {' | '.join(cells)} |"
+        assert row in (FOLDER / "README.md").read_text(encoding="utf-8")

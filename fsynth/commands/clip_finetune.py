@@ -324,7 +324,8 @@ def _training(
     config: ClipFinetuneConfig, source: Source, run: Run, pairs: int, blend: float | None
 ) -> dict[str, Any]:
     """What the model's record says of this run; no places of this machine."""
-    data = {"data": source.what, "drawn": source.drawn, "rows": source.fingerprint, "pairs": pairs}
+    kind = source.what.partition(",")[0]  # what follows are files
+    data = {"data": kind, "drawn": source.drawn, "rows": source.fingerprint, "pairs": pairs}
     blended = {} if blend is None else {"wise_ft": blend}
     return {**data, "steps": run.steps, **blended, **{name: getattr(config, name) for name in TOLD}}
 

@@ -75,6 +75,17 @@ def test_the_fine_tuned_folder_loads_in_open_clip(done):
     assert torch.equal(network.logit_scale.detach(), weights(done.folder)["logit_scale"])
 
 
+def test_the_model_says_what_it_learnt_and_from_what_but_no_place_of_this_machine(done):
+    text = (done.folder / "model" / "fsynth.json").read_text()
+    record = json.loads(text)
+    (training,) = record["trainings"]
+    assert record["base"] == "small"
+    assert training["pairs"] == done.pairs and training["steps"] == done.steps
+    assert training["data"] == "FashionSynthesis" and training["loss"] == "clip-multi"
+    assert training["rows"] == yaml.safe_load((done.folder / "run.yaml").read_text())["fingerprint"]
+    assert "/" not in text
+
+
 def test_the_loss_falls_on_the_pairs_it_saw(archive, small, tmp_path):
     run = clip_finetune.main(config(archive, small, tmp_path / "run", epochs=8, n_images=16, batch_size=16))
     lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
