@@ -2,14 +2,15 @@
 
 Both models answer the same queries, so they are compared query by query: what makes a query hard for both
 cancels out. Of retrieval models the number compared is the *mean group recall*: the mean of recall@k over k
-of `retrieval.AT` and both directions, any picture of a caption being right.
+of `retrieval.AT` and both directions, any picture or sentence of the caption's group being right; beside it
+stands recall@1 of each direction, with an interval of its own.
 
-Its interval is a bootstrap over captions. A caption is drawn with all its queries, its own and those of its
-pictures, because they succeed and fail together. Plain percentiles promise too much when captions are few,
-so the tails are those of Student's t, with as many captions as their unequal numbers of rows are worth, and a
-verdict needs at least `LEAST_CHANGED` captions that changed. Of simulated models that differ by chance alone,
-3 to 8 in 100 are told apart (5 are meant to be). The interval covers other sentences; it does not cover
-another seed of training, nor that pictures of one garment may be alike under several sentences.
+The intervals are a bootstrap over caption groups. A group is drawn with all its queries, those of its
+captions and of their pictures, because they succeed and fail together. Plain percentiles promise too much
+when groups are few, so the tails are those of Student's t, with as many groups as their unequal sizes are
+worth, and a verdict needs at least `LEAST_CHANGED` groups that changed. Of simulated models that differ by
+chance alone, 3 to 8 in 100 are told apart (5 are meant to be). The interval covers other groups of sentences;
+it does not cover another seed of training.
 
 Losses of generative models are compared row by row, by Student's t on the differences.
 """
@@ -17,7 +18,7 @@ Losses of generative models are compared row by row, by Student's t on the diffe
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -25,13 +26,13 @@ import torch
 from torch import Tensor
 
 from fsynth.caption_groups import CaptionGroups
-from fsynth.retrieval import AT, Places, Ranking
+from fsynth.retrieval import AT, DIRECTIONS, Places, Ranking
 
 CONFIDENCE = 0.95
 DRAWS = 2000
 SEED = 0
 LEAST_CHANGED = 6
-"""With five changed captions, chance alone turns all of them the same way in 1 of 16 comparisons."""
+"""With five changed groups, chance alone turns all of them the same way in 1 of 16 comparisons."""
 
 _NUMBERS_AT_ONCE = 2**22
 
@@ -39,11 +40,30 @@ Verdict = Literal["better", "worse", "unclear"]
 
 
 @dataclass(frozen=True)
+class Change:
+    """A share in [0, 1] of two models on the same rows; ``low`` and ``high`` enclose ``after - before``."""
+
+    before: float
+    after: float
+    low: float
+    high: float
+
+    def text(self) -> str:
+        """Both shares, the difference and its interval."""
+        low, high, points = (
+            f"{100 * share:+.1f}" for share in (self.low, self.high, self.after - self.before)
+        )
+        shares = f"{self.before:.1%} -> {self.after:.1%}"
+        return f"{shares}, {points} points ({CONFIDENCE:.0%} interval {low} to {high}"
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Mean group recall of two models on the same rows; all shares are in [0, 1].
 
     ``difference`` is ``model_recall - baseline_recall``; ``low`` and ``high`` enclose it with ``confidence``.
-    ``verdict`` is about the model: ``unclear`` where the rows cannot show a difference.
+    ``verdict`` is about the model: ``unclear`` where the rows cannot show a difference. ``recall_at_1`` is
+    that of each direction, any answer of the group being right.
     """
 
     baseline: str
@@ -56,14 +76,16 @@ class Comparison:
     verdict: Verdict
     rows: int
     captions: int
-    changed_captions: int
+    groups: int
+    changed_groups: int
+    recall_at_1: dict[str, Change]
     confidence: float = CONFIDENCE
     draws: int = DRAWS
     seed: int = SEED
 
     def record(self) -> dict[str, Any]:
         """Plain values for scores.json."""
-        return {**asdict(self), "text": self.text()}
+        return {**asdict(self), "text": self.text(), "details": self.details()}
 
     def text(self) -> str:
         """The verdict and what it rests on, in one line."""
@@ -72,12 +94,16 @@ class Comparison:
             "worse": f"{self.model} is WORSE than {self.baseline}",
             "unclear": f"{self.model} and {self.baseline}: no difference that {self.rows:,} rows can show",
         }
-        low, high, points = (f"{100 * share:+.1f}" for share in (self.low, self.high, self.difference))
+        change = Change(self.baseline_recall, self.model_recall, self.low, self.high)
         return (
-            f"{verdicts[self.verdict]}: mean group recall {self.baseline_recall:.1%} -> "
-            f"{self.model_recall:.1%}, {points} points ({self.confidence:.0%} interval {low} to {high}, from "
-            f"{self.rows:,} rows with {self.captions:,} captions)"
+            f"{verdicts[self.verdict]}: mean group recall {change.text()}, from {self.rows:,} rows with "
+            f"{self.captions:,} captions in {self.groups:,} groups)"
         )
+
+    def details(self) -> str:
+        """Recall@1 of each direction, in one line."""
+        ways = (f"{way.replace('_to_', ' -> ')} {change.text()})" for way, change in self.recall_at_1.items())
+        return f"group recall@1: {'; '.join(ways)}"
 
 
 def compare(
@@ -90,14 +116,15 @@ def compare(
         first, second: their places.
         captions: of the rows, as they were for both.
     """
-    before, after = _recalls(first), _recalls(second)
-    groups = captions.sentence
-    text = after[0] - before[0]
-    rows = torch.bincount(groups).double()
-    pictures = torch.bincount(groups, weights=after[1] - before[1])
-    changed = (text != 0) | (torch.bincount(groups, weights=(after[1] - before[1]).abs()) != 0)
-    low, high = interval(_resampled(text, pictures, rows), float(rows.sum() ** 2 / rows.square().sum()))
-    headlines = [float(sum(recall.mean() for recall in recalls) / 2) for recalls in (before, after)]
+    groups = captions.group.unique(return_inverse=True)[1]
+    of = (groups, groups[captions.sentence])
+    sizes = torch.stack([torch.bincount(queries) for queries in of], 1).double()
+    mean, at_1 = (_recalls(first, second, recall) for recall in (_mean_recall, _recall_at_1))
+    sums = torch.cat([_sums(mean, of), _sums(at_1, of)], 1)
+    draws = resampled_means(sums, sizes.repeat(1, 2))
+    headlines = [float(sum(recall[which].mean() for recall in mean) / 2) for which in (0, 1)]
+    low, high = interval(draws[:, :2].mean(1), float(_worth(sizes).min()))
+    changed = int(_changed(mean, of).sum())
     return Comparison(
         baseline=baseline,
         model=model,
@@ -106,10 +133,15 @@ def compare(
         difference=headlines[1] - headlines[0],
         low=low,
         high=high,
-        verdict=judge(low, high, int(changed.sum())),
-        rows=len(groups),
-        captions=len(rows),
-        changed_captions=int(changed.sum()),
+        verdict=judge(low, high, changed),
+        rows=len(captions.sentence),
+        captions=len(captions.sentences),
+        groups=len(sizes),
+        changed_groups=changed,
+        recall_at_1={
+            way: Change(*at_1[place].mean(1).tolist(), *interval(draws[:, 2 + place], worth))
+            for place, (way, worth) in enumerate(zip(DIRECTIONS, _worth(sizes).tolist(), strict=True))
+        },
     )
 
 
@@ -117,65 +149,77 @@ def judge(low: float, high: float, changed: int) -> Verdict:
     """What an interval of a difference says.
 
     Args:
-        changed: captions, or other clusters, in which the two models differ at all.
+        changed: caption groups, or other clusters, in which the two models differ at all.
     """
     if changed < LEAST_CHANGED or low <= 0 <= high:
         return "unclear"
     return "better" if low > 0 else "worse"
 
 
-def _recalls(places: Ranking) -> tuple[Tensor, Tensor]:
-    """Mean over k of each query's recall: (captions,) of sentence -> picture, (rows,) of the way back."""
-    to_image, to_text = (places["group"][name] for name in ("text_to_image", "image_to_text"))
-    return _mean_recall(to_image), _mean_recall(to_text)
+def _recalls(first: Ranking, second: Ranking, recall: Callable[[Places], Tensor]) -> list[Tensor]:
+    """(2, queries) recall of both models in the ``group`` protocol, for each of `DIRECTIONS`."""
+    return [torch.stack([recall(places["group"][way]) for places in (first, second)]) for way in DIRECTIONS]
 
 
 def _mean_recall(places: Places) -> Tensor:
     return torch.stack([places.recall(k) for k in AT]).mean(0)
 
 
-def _resampled(text: Tensor, pictures: Tensor, rows: Tensor) -> Tensor:
-    """(DRAWS,) differences of mean group recall over captions drawn with replacement.
+def _recall_at_1(places: Places) -> Tensor:
+    return places.recall(1)
+
+
+def _sums(recalls: Sequence[Tensor], of: Sequence[Tensor]) -> Tensor:
+    """(groups, directions) sums of the differences of a group's queries.
 
     Args:
-        text: (captions,) difference of the caption's own query.
-        pictures: (captions,) sum of the differences of its pictures' queries.
-        rows: (captions,) how many these are.
+        recalls: (2, queries) of both models, for each direction.
+        of: (queries,) the group of each query, for each direction.
     """
-    generator = torch.Generator().manual_seed(SEED)
-    parts = []
-    for some in torch.arange(DRAWS).split(max(1, _NUMBERS_AT_ONCE // len(text))):
-        drawn = torch.randint(len(text), (len(some), len(text)), generator=generator)
-        parts.append((text[drawn].mean(1) + pictures[drawn].sum(1) / rows[drawn].sum(1)) / 2)
-    return torch.cat(parts)
+    pairs = zip(recalls, of, strict=True)
+    return torch.stack(
+        [torch.bincount(groups, weights=after - before) for (before, after), groups in pairs], 1
+    )
+
+
+def _changed(recalls: Sequence[Tensor], of: Sequence[Tensor]) -> Tensor:
+    """(groups,) whether any query of a group is answered otherwise; arguments as of `_sums`."""
+    apart = [torch.stack([torch.zeros_like(after), (after - before).abs()]) for before, after in recalls]
+    return _sums(apart, of).sum(1) != 0
 
 
 def resampled_means(sums: Tensor, sizes: Tensor) -> Tensor:
-    """(DRAWS,) means over rows whose clusters are drawn with replacement.
+    """(DRAWS, ...) means over rows whose clusters are drawn with replacement, the same ones for all columns.
 
     Args:
-        sums: (clusters,) of the number in question over the rows of each.
-        sizes: (clusters,) rows of each.
+        sums: (clusters, ...) of the number in question over the rows of each cluster.
+        sizes: as ``sums``, rows of each.
     """
-    generator = torch.Generator().manual_seed(SEED)
-    parts = []
-    for some in torch.arange(DRAWS).split(max(1, _NUMBERS_AT_ONCE // len(sums))):
-        drawn = torch.randint(len(sums), (len(some), len(sums)), generator=generator)
-        parts.append(sums[drawn].sum(1) / sizes[drawn].sum(1))
+    generator, clusters = torch.Generator().manual_seed(SEED), len(sums)
+    one, parts = torch.ones((), dtype=torch.float64), []
+    for some in torch.arange(DRAWS).split(max(1, _NUMBERS_AT_ONCE // clusters)):
+        drawn = torch.randint(clusters, (len(some), clusters), generator=generator)
+        times = torch.zeros(drawn.shape, dtype=torch.float64).scatter_add_(1, drawn, one.expand(drawn.shape))
+        parts.append((times @ sums.double()) / (times @ sizes.double()))
     return torch.cat(parts)
 
 
-def interval(differences: Tensor, captions: float) -> tuple[float, float]:
-    """Percentiles that are as far out as Student's t is for so few captions.
+def _worth(sizes: Tensor) -> Tensor:
+    """(directions,) how many groups of equal sizes these are worth: (sum of n)^2 / sum of n^2."""
+    return sizes.sum(0).square() / sizes.square().sum(0)
+
+
+def interval(differences: Tensor, groups: float) -> tuple[float, float]:
+    """Percentiles that are as far out as Student's t is for so few groups.
 
     Args:
-        captions: their effective number, (sum of rows)^2 / sum of rows^2.
+        groups: how many groups they are worth.
     """
     from scipy import stats
 
-    if captions < 2:
-        return -1.0, 1.0  # one caption says nothing about others
-    widened = math.sqrt(captions / (captions - 1)) * stats.t.ppf((1 - CONFIDENCE) / 2, captions - 1)
+    if groups < 2:
+        return -1.0, 1.0  # one group says nothing about others
+    widened = math.sqrt(groups / (groups - 1)) * stats.t.ppf((1 - CONFIDENCE) / 2, groups - 1)
     tail = float(stats.norm.cdf(widened))
     low, high = differences.quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
     return low, high

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fsynth import clip_model, loading, retrieval
+from fsynth import ceilings, clip_model, loading, ranking, retrieval
 from fsynth.clip_model import ClipModel
 from fsynth.comparison import Comparison, compare
 from fsynth.console import is_main_process
@@ -23,6 +23,8 @@ from fsynth.gallery import Gallery
 from fsynth.retrieval import Ranking, Scores
 
 PICTURES_AT_ONCE = 128
+SHOWN_AFTER = 2.0
+"""Seconds; ranking a few thousand rows takes less."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,13 @@ class Evaluation:
     """One model on the rows of a `Gallery`.
 
     Attributes:
+        gallery: the rows.
         pictures: (N, D) float32 on the CPU, of unit length, in the order of the gallery's rows.
         captions: (M, D) the same of its distinct sentences.
         places: protocol -> direction -> where the best right answer of each query stands.
     """
 
+    gallery: Gallery
     pictures: Tensor
     captions: Tensor
     places: Ranking
@@ -43,6 +47,18 @@ class Evaluation:
     def scores(self) -> Scores:
         """protocol -> direction -> name -> number: `fsynth.retrieval.scores`."""
         return retrieval.scores(self.places)
+
+    @cached_property
+    def seen(self) -> dict[str, dict[str, Scores]]:
+        """What was seen (``sentence``, ``group``) -> ``seen`` or ``unseen`` in training -> protocol ->
+        direction -> ``recall@1`` of these captions' queries; empty where that is not known."""
+        return {
+            kind: {
+                side: retrieval.recall_apart(self.places, self.gallery.captions.sentence, apart)
+                for side, apart in (("seen", seen), ("unseen", ~seen))
+            }
+            for kind, seen in self.gallery.seen.items()
+        }
 
 
 def evaluate(gallery: Gallery, model: ClipModel, workers: int = 0, title: str = "evaluating") -> Evaluation:
@@ -58,19 +74,28 @@ def evaluate(gallery: Gallery, model: ClipModel, workers: int = 0, title: str = 
         shown = clip_model.Pictures(gallery.dataset, gallery.rows, model.transform())
         pictures = encode(shown, model, workers, title)
         captions = clip_model.encode_sentences(model, gallery.captions.sentences)
-    found = gallery.captions
-    return Evaluation(pictures, captions, retrieval.evaluate(pictures, captions, found.sentence, found.group))
+    return Evaluation(gallery, pictures, captions, _rank(gallery, pictures, captions))
+
+
+def _rank(gallery: Gallery, pictures: Tensor, captions: Tensor) -> Ranking:
+    from tqdm.auto import tqdm
+
+    queries, quiet = len(pictures) + len(captions), not is_main_process()
+    with tqdm(total=queries, desc="ranking", unit="query", delay=SHOWN_AFTER, disable=quiet) as bar:
+        own = gallery.captions
+        return ranking.rank(pictures, captions, own.sentence, own.group, bar.update)
 
 
 @contextlib.contextmanager
 def judged(model: ClipModel) -> Iterator[None]:
     """Within the block the network is in evaluation mode; afterwards it is as it was."""
-    training = model.network.training
+    modes = [(layer, layer.training) for layer in model.network.modules()]
     model.network.eval()
     try:
         yield
     finally:
-        model.network.train(training)
+        for layer, training in modes:
+            layer.training = training
 
 
 def encode(
@@ -126,6 +151,9 @@ def record(
         "data": data,
         **gallery.record(),
         "bounds": gallery.bounds(),
-        "models": {name: {**models[name], "scores": one.scores} for name, one in found.items()},
+        "compared_with": ceilings.COMPARED_WITH,
+        "models": {
+            name: {**models[name], "scores": one.scores, "seen": one.seen} for name, one in found.items()
+        },
         "comparisons": [comparison.record() for comparison in compared],
     }

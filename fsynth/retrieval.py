@@ -1,20 +1,23 @@
-"""Retrieval scores that stay true when captions repeat: ranks, recall at k, ceilings and chance.
+"""Retrieval scores that stay true when captions repeat and similarities tie; pure tensor functions.
 
-Pure tensor functions. A picture finds sentences and a sentence finds pictures, by inner product of features.
-Three protocols, because a benchmark's sentences repeat (FashionSynthesis: 4,004 over 78,979 pictures):
+A picture finds sentences and a sentence finds pictures. Three protocols, because a benchmark's sentences
+repeat (FashionSynthesis: 3,991 over 78,979 pictures, in 1,147 groups that say the same of the garment):
 
-``pair``   the one right answer of a row is that row's own partner, as in the CLIP papers. Pictures that share
-           a sentence cannot be told apart by it, so even a perfect model stays below 1: its *ceiling* is
-           mean(min(k, m) / m) over rows, m the number of rows with the same sentence.
-``sentence``  any picture of a sentence is a right answer to it (one query per distinct sentence), and a
-           picture ranks the distinct sentences (one query per picture). The ceiling is 1.
-``group``  as ``sentence``, but any sentence of the same group, and any picture of one, is right.
+``pair``      the one right answer of a row is that row's own partner among all rows, as in the CLIP papers
+              and in open_clip.
+``sentence``  every picture of a sentence is a right answer to it; a picture ranks the distinct sentences, of
+              which its own is right. A distinct sentence is asked once.
+``group``     the same, but every sentence of the same group (`fsynth.caption_groups`), and every picture of
+              one, is right.
 
-Ties are neither lost nor won: every score is its expectation when tied answers come in random order. With
-``better`` wrong answers above the best right one, and ``tied`` answers at its level of which ``right`` are
-right, the first right one stands at better + (tied + 1) / (right + 1), and the first k hold it with the
-hypergeometric probability 1 - C(tied - right, s) / C(tied, s), s = k - better draws. Chance and ceiling are
-the same formula: all answers tied, and only the indistinguishable ones tied.
+``recall@k`` is the share of queries with a right answer among the first k (a hit rate, in the words of
+torchmetrics), ``true_recall@k`` the share of a query's right answers that are among the first k; in ``pair``,
+where there is one, they are the same. ``mrr`` is the mean reciprocal rank of the first right answer, ``map``
+the mean average precision over all of them.
+
+Ties are neither lost nor won: every score is its expectation when tied answers come in random order (McSherry
+and Najork, Computing information retrieval performance measures efficiently in the presence of tied scores,
+ECIR 2008). What perfect and blind models score is the same formula: `fsynth.ceilings`.
 """
 
 from __future__ import annotations
@@ -25,8 +28,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fsynth.errors import ScoreError
-
 AT = (1, 5, 10)
 """The k of recall at k."""
 
@@ -36,200 +37,149 @@ DIRECTIONS = ("text_to_image", "image_to_text")
 Scores = dict[str, dict[str, dict[str, float]]]
 """protocol -> direction -> name -> number."""
 
-_SIMILARITIES_AT_ONCE = 2**24
-
 
 @dataclass(frozen=True)
 class Places:
-    """Where the best right answer of each query stands; three int64 tensors of shape (queries,).
+    """Where the right answers of each query stand; tensors with one row a query.
 
     Attributes:
-        better: wrong answers strictly above it.
-        tied: answers exactly at its level, itself included.
-        right: how many of the tied ones are right, at least 1.
+        better: int64, wrong answers strictly above the best right one.
+        tied: int64, answers exactly at its level, itself included.
+        right: int64, how many of the tied ones are right, at least 1.
+        positives: int64, right answers at any level.
+        precision: float64 in (0, 1], expected average precision over all right answers.
+        found: float64 (queries, len(AT)), expected right answers among the first k of `AT`.
     """
 
     better: Tensor
     tied: Tensor
     right: Tensor
+    positives: Tensor
+    precision: Tensor
+    found: Tensor
+
+    @staticmethod
+    def of_one_level(better: Tensor, tied: Tensor, right: Tensor) -> Places:
+        """Of queries whose right answers are all tied with one another."""
+        precision = expected_precision(better, tied, torch.zeros_like(right), right)
+        return Places(better, tied, right, right, precision, expected_share(better, tied) * right[:, None])
 
     def ranks(self) -> Tensor:
-        """Expected rank of the first right answer, ties in random order; (queries,) float64, 1 is best."""
+        """Expected rank of the first right answer; (queries,) float64, 1 is best."""
         return self.better + (self.tied + 1).double() / (self.right + 1)
 
     def recall(self, k: int) -> Tensor:
-        """Probability that the first k answers hold a right one; (queries,) float64 in [0, 1]."""
-        draws = (k - self.better).clamp(min=0)
-        missed = torch.ones_like(self.better, dtype=torch.float64)
+        """Probability that the first k answers hold a right one; (queries,) float64 in [0, 1].
+
+        Hypergeometric: 1 - C(tied - right, s) / C(tied, s) with s = k - better draws.
+        """
+        near = (self.better < k).nonzero()[:, 0]
+        better, tied, right = (levels[near] for levels in (self.better, self.tied, self.right))
+        missed = torch.ones_like(near, dtype=torch.float64)
         for drawn in range(k):
-            left = (self.tied - drawn).clamp(min=1)
-            wrong = (self.tied - self.right - drawn).clamp(min=0)
-            missed = torch.where(draws > drawn, missed * wrong / left, missed)
-        return 1 - missed
+            share = (tied - right - drawn).clamp(min=0) / (tied - drawn).clamp(min=1).double()
+            missed = torch.where(better + drawn < k, missed * share, missed)
+        return torch.zeros_like(self.better, dtype=torch.float64).index_put((near,), 1 - missed)
+
+    def true_recall(self, k: int) -> Tensor:
+        """Expected share of the right answers that are among the first k of `AT`; (queries,) float64."""
+        return self.found[:, AT.index(k)] / self.positives
+
+    def reciprocal_ranks(self) -> Tensor:
+        """Expected reciprocal rank of the first right answer; (queries,) float64 in (0, 1]."""
+        found = harmonic(self.better, self.tied) / self.tied
+        several = self.right > 1
+        if several.any():
+            levels = torch.stack([self.better, self.tied, self.right])[:, several]
+            distinct, which = levels.unique(dim=1, return_inverse=True)
+            found[several] = torch.stack([_reciprocal(*level) for level in distinct.T.tolist()])[which]
+        return found
 
 
 Ranking = Mapping[str, Mapping[str, Places]]
 """protocol -> direction -> places."""
 
 
-def pair_places(images: Tensor, captions: Tensor, sentence: Tensor) -> dict[str, Places]:
-    """Places of each row's own partner among all N partners, by direction.
-
-    Args:
-        images: (N, D) picture features of unit length.
-        captions: (M, D) features of the distinct captions, encoded once each.
-        sentence: (N,) int64, the caption of each row; every caption has a row.
-
-    Raises:
-        ScoreError: shapes that do not fit, or features that are not numbers.
-    """
-    images, captions = _checked(images, captions, sentence)
-    rows_of = torch.bincount(sentence, minlength=len(captions))
-    to_text = []
-    for rows in _chunks(len(images), len(captions)):
-        level = _similarities(images[rows], captions)
-        own = level.gather(1, sentence[rows, None])
-        better = ((level > own) * rows_of).sum(1)
-        to_text.append((better, ((level == own) * rows_of).sum(1), torch.ones_like(better)))
-    to_image = []
-    for rows in _chunks(len(images), len(images)):
-        level = _similarities(captions[sentence[rows]], images)
-        own = level.diagonal(offset=rows.start)[:, None]
-        better = (level > own).sum(1)
-        to_image.append((better, (level == own).sum(1), torch.ones_like(better)))
-    return {"text_to_image": _joined(to_image), "image_to_text": _joined(to_text)}
-
-
-def group_places(images: Tensor, captions: Tensor, sentence: Tensor, group: Tensor) -> dict[str, Places]:
-    """Places of the best right answer: any picture of a caption's group (M queries), any caption of a
-    picture's group (N queries).
-
-    Args:
-        images, captions, sentence: as in `pair_places`.
-        group: (M,) int64, the group of each caption.
-    """
-    images, captions = _checked(images, captions, sentence)
-    rows = group[sentence]
-    to_text = [
-        _best(_similarities(images[some], captions), rows[some, None] == group[None, :])
-        for some in _chunks(len(images), len(captions))
-    ]
-    to_image = [
-        _best(_similarities(captions[some], images), group[some, None] == rows[None, :])
-        for some in _chunks(len(captions), len(images))
-    ]
-    return {"text_to_image": _joined(to_image), "image_to_text": _joined(to_text)}
-
-
-def _best(level: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    best = level.masked_fill(~right, -torch.inf).amax(1, keepdim=True)
-    tied = level == best
-    return (level > best).sum(1), tied.sum(1), (tied & right).sum(1)
-
-
-def chance_places(sentence: Tensor, group: Tensor, protocol: str) -> dict[str, Places]:
-    """The places a model that knows nothing gives: all answers tied."""
-    ones = torch.ones_like(sentence)
-    if protocol == "pair":
-        blind = Places(ones * 0, ones * len(sentence), ones)
-        return {"text_to_image": blind, "image_to_text": blind}
-    if protocol == "sentence":
-        group = torch.arange(len(group))
-    pictures, captions = torch.bincount(group[sentence]), torch.bincount(group)
-    to_image = Places(group * 0, torch.full_like(group, len(sentence)), pictures[group])
-    to_text = Places(ones * 0, ones * len(group), captions[group[sentence]])
-    return {"text_to_image": to_image, "image_to_text": to_text}
-
-
-def ceiling_places(sentence: Tensor) -> Places:
-    """The places a perfect model gives in the ``pair`` protocol: rows with the same caption tied."""
-    rows_of = torch.bincount(sentence)[sentence]
-    return Places(torch.zeros_like(sentence), rows_of, torch.ones_like(sentence))
-
-
-def evaluate(
-    images: Tensor, captions: Tensor, sentence: Tensor, group: Tensor
-) -> dict[str, dict[str, Places]]:
-    """The places of all queries: protocol -> direction -> `Places`, from which `scores` are taken.
-
-    Args:
-        images: (N, D) picture features of unit length.
-        captions: (M, D) features of the distinct captions, encoded once each.
-        sentence: (N,) int64, the caption of each row; every caption has a row.
-        group: (M,) int64, the group of each caption, from 0.
-
-    Raises:
-        ScoreError: shapes that do not fit, or features that are not numbers.
-    """
-    return {
-        "pair": pair_places(images, captions, sentence),
-        "sentence": group_places(images, captions, sentence, torch.arange(len(group))),
-        "group": group_places(images, captions, sentence, group),
-    }
-
-
 def scores(places: Ranking) -> Scores:
-    """All scores: protocol -> direction -> ``recall@k``, ``median_rank``, ``mean_rank``.
-
-    Ranks count from 1, recalls are in [0, 1].
-    """
+    """protocol -> direction -> what `summary` says."""
     return {
         protocol: {direction: summary(by[direction]) for direction in DIRECTIONS}
         for protocol, by in places.items()
     }
 
 
-def bounds(sentence: Tensor, group: Tensor) -> Scores:
-    """What `scores` lie between: protocol -> direction -> ``chance@k`` and ``ceiling@k``."""
-    perfect = ceiling_places(sentence)
-    result: Scores = {}
-    for protocol in PROTOCOLS:
-        blind = chance_places(sentence, group, protocol)
-        result[protocol] = {}
-        for direction in DIRECTIONS:
-            numbers = {f"chance@{k}": float(blind[direction].recall(k).mean()) for k in AT}
-            for k in AT:
-                numbers[f"ceiling@{k}"] = float(perfect.recall(k).mean()) if protocol == "pair" else 1.0
-            result[protocol][direction] = numbers
-    return result
-
-
 def summary(places: Places) -> dict[str, float]:
-    """``recall@k`` for k of `AT`, ``median_rank`` and ``mean_rank`` over the queries."""
+    """Means over the queries: ``recall@k`` and ``true_recall@k`` for k of `AT`, ``mrr``, ``map`` (all in
+    [0, 1]), ``median_rank`` and ``mean_rank`` (of the first right answer, from 1)."""
     ranks = places.ranks()
-    numbers = {f"recall@{k}": float(places.recall(k).mean()) for k in AT}
-    return numbers | {"median_rank": float(ranks.quantile(0.5)), "mean_rank": float(ranks.mean())}
+    numbers = {f"recall@{k}": places.recall(k).mean() for k in AT}
+    numbers |= {f"true_recall@{k}": places.true_recall(k).mean() for k in AT}
+    numbers |= {"mrr": places.reciprocal_ranks().mean(), "map": places.precision.mean()}
+    numbers |= {"median_rank": _median(ranks), "mean_rank": ranks.mean()}
+    return {name: float(number) for name, number in numbers.items()}
 
 
-def _similarities(queries: Tensor, answers: Tensor) -> Tensor:
-    """(Q, A) float32. Summed in float64 and rounded once, so that equal features give equal similarities.
+def recall_apart(places: Ranking, sentence: Tensor, apart: Tensor) -> dict[str, dict[str, dict[str, float]]]:
+    """Recall@1 of some captions' queries, and of their pictures', apart from that of the others.
 
-    A float32 product depends in its last bit on the place of a row in its block, which breaks ties at random;
-    half precision makes ties of its own (5,000 x 5,000 bfloat16 cosines take only about 280 values).
+    Args:
+        sentence: (N,) int64, the caption of each row.
+        apart: (M,) bool, of each caption.
+
+    Returns:
+        protocol (``group`` and ``sentence``) -> direction -> ``recall@1``; empty where there are none.
     """
-    return (queries @ answers.T).float()
+    of = {"text_to_image": apart, "image_to_text": apart[sentence]}
+    if not apart.any():
+        return {}
+    return {
+        protocol: {
+            way: {"recall@1": float(places[protocol][way].recall(1)[of[way]].mean())} for way in DIRECTIONS
+        }
+        for protocol in ("group", "sentence")
+    }
 
 
-def _checked(images: Tensor, captions: Tensor, sentence: Tensor) -> tuple[Tensor, Tensor]:
-    if images.ndim != 2 or captions.ndim != 2 or images.shape[1] != captions.shape[1]:
-        raise ScoreError(
-            f"retrieval: picture features {tuple(images.shape)} and caption features {tuple(captions.shape)} "
-            "do not fit; both must be (rows, width) with one width"
-        )
-    if sentence.shape != images.shape[:1] or not torch.equal(sentence.unique(), torch.arange(len(captions))):
-        raise ScoreError(
-            f"retrieval: {len(images)} pictures and {len(captions)} captions, but the caption of each "
-            "picture is not given once, or a caption has no picture"
-        )
-    if not (images.isfinite().all() and captions.isfinite().all()):
-        raise ScoreError("retrieval: some features are not finite; the model has diverged (try a lower --lr)")
-    return images.detach().cpu().double(), captions.detach().cpu().double()
+def expected_share(better: Tensor, tied: Tensor) -> Tensor:
+    """Probability that an answer is among the first k, for k of `AT`; (..., len(AT)) float64.
+
+    Args:
+        better: answers above it, int64 (...).
+        tied: answers at its level, itself included.
+    """
+    first = torch.tensor(AT, dtype=torch.float64)
+    return ((first - better[..., None]) / tied[..., None]).clamp(0, 1)
 
 
-def _chunks(queries: int, answers: int) -> list[slice]:
-    size = max(1, _SIMILARITIES_AT_ONCE // max(1, answers))
-    return [slice(start, min(start + size, queries)) for start in range(0, queries, size)]
+def expected_precision(better: Tensor, tied: Tensor, right_better: Tensor, right: Tensor) -> Tensor:
+    """Expected precision at a right answer's place; their mean is the average precision.
+
+    With n answers at its level behind b others, r and q of them right, it stands at each place b + j of the
+    level alike, behind q and an expected (j - 1) (r - 1) / (n - 1) right ones.
+
+    Args:
+        better, tied: answers above it and at its level, int64 (...).
+        right_better, right: the right ones among these, itself included.
+    """
+    slope = (right - 1).double() / (tied - 1).clamp(min=1)
+    return slope + (right_better + 1 - slope * (1 + better)) * harmonic(better, tied) / tied
 
 
-def _joined(parts: list[tuple[Tensor, Tensor, Tensor]]) -> Places:
-    return Places(*(torch.cat(column) for column in zip(*parts, strict=True)))
+def harmonic(start: Tensor, count: Tensor) -> Tensor:
+    """Sum of 1 / (start + j) for j from 1 to count; float64."""
+    many = torch.digamma((start + count + 1).double()) - torch.digamma((start + 1).double())
+    return torch.where(count == 1, 1 / (start + 1).double(), many)
+
+
+def _reciprocal(better: int, tied: int, right: int) -> Tensor:
+    """The first right one is at place j of its level with chance C(tied - j, right - 1) / C(tied, right)."""
+    worth = 40 * tied // right + 2  # beyond, it is less likely than exp(-40), which float64 cannot add to 1
+    place = torch.arange(1, min(tied - right + 1, worth) + 1, dtype=torch.float64)
+    ratio = (tied - place[:-1] - right + 1) / (tied - place[:-1])
+    chance = torch.cat([torch.ones(1, dtype=torch.float64), ratio]).cumprod(0) * right / tied
+    return (chance / (better + place)).sum()
+
+
+def _median(ranks: Tensor) -> Tensor:
+    ordered = ranks.sort().values  # quantile() refuses more than 16 million
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

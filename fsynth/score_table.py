@@ -1,49 +1,109 @@
-"""Retrieval scores of models side by side, as aligned text."""
+"""Scores of models side by side, as aligned text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fsynth import retrieval, wise_ft, zero_shot
-from fsynth.retrieval import Scores
+from fsynth import wise_ft, zero_shot
+from fsynth.ceilings import COMPARED_WITH, IDEALS, limit_name
+from fsynth.console import counted
+from fsynth.evaluation import Evaluation
+from fsynth.retrieval import DIRECTIONS, Scores
 from fsynth.wise_ft import Blend
 from fsynth.zero_shot import Hits, Task
 
-
-def table(columns: Mapping[str, Scores], bounds: Scores) -> str:
-    """Scores of models side by side, with ceiling and chance, as aligned text.
-
-    Args:
-        columns: heading -> scores of one model.
-        bounds: of the same rows.
-    """
-    lines = [["", *columns, "ceiling", "chance"]]
-    for protocol, title in _TITLES.items():
-        lines.append([title])
-        for direction in retrieval.DIRECTIONS:
-            lines += _direction(protocol, direction, columns, bounds)
-    return _aligned(lines)
-
-
 _TITLES = {
-    "group": "any picture of the caption's group is right",
-    "sentence": "any picture of the caption is right",
-    "pair": "only the row's own partner is right (captions repeat, hence the ceiling)",
+    "group": "any picture and any sentence of the same group is right",
+    "sentence": "any picture of the sentence is right; sentences of a group differ in wording",
+    "pair": "only the row's own partner is right, as in the CLIP papers; sentences repeat",
+}
+_SHOWN = {
+    "group": ("recall@1", "recall@5", "recall@10", "true_recall@10", "mrr", "map", "median_rank"),
+    "sentence": ("recall@1", "recall@5", "recall@10", "median_rank"),
+    "pair": ("recall@1", "recall@5", "recall@10", "median_rank"),
+}
+_NOTE = """\
+* compare with this one. attributes: a perfect eye for gender, sleeve, category and colour, and nothing else;
+  frequencies: one that also names the more frequent sentence first"""
+_SIDES = {
+    ("sentence", "seen"): "captions that training had",
+    ("sentence", "unseen"): "captions that it had not",
+    ("group", "seen"): "captions of groups that training had",
+    ("group", "unseen"): "captions of groups that it had not",
 }
 
 
+def retrieval(found: Mapping[str, Evaluation]) -> str:
+    """What models retrieve among the rows of one gallery, and recall@1 of what training had and had not.
+
+    Args:
+        found: heading -> what the model scored.
+    """
+    gallery = next(iter(found.values())).gallery
+    columns = {name: one.scores for name, one in found.items()}
+    lines = [gallery.describe(), table(columns, gallery.bounds(), gallery.protocols), *_seen(found)]
+    return "\n".join(lines)
+
+
+def table(columns: Mapping[str, Scores], bounds: Scores, protocols: Sequence[str]) -> str:
+    """Scores side by side, with ceilings and chance.
+
+    Args:
+        columns: heading -> scores of one model.
+        bounds: of the same rows: `fsynth.ceilings.bounds`.
+    """
+    lines = [["", *columns, *IDEALS]]
+    for protocol in protocols:
+        lines.append([_TITLES[protocol]])
+        for way in DIRECTIONS:
+            lines += _direction(protocol, way, columns, bounds[protocol][way])
+    return f"{_aligned(lines)}\n{_NOTE}"
+
+
 def _direction(
-    protocol: str, direction: str, columns: Mapping[str, Scores], bounds: Scores
+    protocol: str, way: str, columns: Mapping[str, Scores], limits: Mapping[str, float]
 ) -> list[list[str]]:
-    limits = bounds[protocol][direction]
-    arrow = direction.replace("_to_", " -> ")
     lines = []
-    for k in retrieval.AT:
-        values = [scores[protocol][direction][f"recall@{k}"] for scores in columns.values()]
-        values += [limits[f"ceiling@{k}"], limits[f"chance@{k}"]]
-        lines.append([f"  {arrow}  recall@{k}", *map(_percent, values)])
-    ranks = [f"{scores[protocol][direction]['median_rank']:,.1f}" for scores in columns.values()]
-    return [*lines, [f"  {arrow}  median rank", *ranks, "", ""]]
+    for score in _SHOWN[protocol]:
+        cells = [_number(score, scores[protocol][way][score]) for scores in columns.values()]
+        cells += [_limit(ideal, score, limits, COMPARED_WITH[protocol][way]) for ideal in IDEALS]
+        lines.append([f"  {_arrow(way)}  {score.replace('_', ' ')}", *cells])
+    return lines
+
+
+def _limit(ideal: str, score: str, limits: Mapping[str, float], compared: str) -> str:
+    name = limit_name(ideal, score)
+    return f"{_number(score, limits[name])}{'*' if ideal == compared else ' '}" if name in limits else ""
+
+
+def _seen(found: Mapping[str, Evaluation]) -> list[str]:
+    """Recall@1 in the ``group`` protocol of queries that training had and had not, apart."""
+    lines = [["recall@1 of the group, apart", *found]]
+    for kind, counts in next(iter(found.values())).gallery.seen_counts().items():
+        for side, (captions, pictures) in counts.items():
+            if captions:
+                size = f"{counted(captions, 'caption')}, {counted(pictures, 'picture')}"
+                lines.append([f"{_SIDES[kind, side]}: {size}"])
+                lines += _apart(found, kind, side)
+    return [_aligned(lines)] if len(lines) > 1 else []
+
+
+def _apart(found: Mapping[str, Evaluation], kind: str, side: str) -> list[list[str]]:
+    ways = [(way, [one.seen[kind][side]["group"][way] for one in found.values()]) for way in DIRECTIONS]
+    return [
+        [f"  {_arrow(way)}  recall@1", *(_percent(numbers["recall@1"]) for numbers in cells)]
+        for way, cells in ways
+    ]
+
+
+def _arrow(way: str) -> str:
+    return way.replace("_to_", " -> ")
+
+
+def _number(score: str, value: float) -> str:
+    if score.endswith("_rank"):
+        return f"{value:,.1f}"
+    return f"{value:.3f}" if score in ("mrr", "map") else _percent(value)
 
 
 def _percent(share: float) -> str:

@@ -8,80 +8,90 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fsynth import comparison, retrieval
+from fsynth import comparison, ranking, retrieval
 from fsynth.caption_groups import CaptionGroups
 from fsynth.retrieval import Places
 from tests.reference import comparison as slow
 
 
-def simulated(groups, noise, draw):
+def simulated(captions, noise, draw):
     """Places of a model that sees pictures and sentences through noise."""
-    captions = int(groups.max()) + 1
-    truth = torch.eye(captions, 48)
-    pictures = truth[groups] + noise * torch.randn(len(groups), 48, generator=draw)
-    sentences = truth + 0.3 * noise * torch.randn(captions, 48, generator=draw)
+    truth = torch.eye(len(captions.group), 48)
+    pictures = truth[captions.row_groups] + noise * torch.randn(len(captions.sentence), 48, generator=draw)
+    sentences = truth[captions.group] + 0.3 * noise * torch.randn(len(captions.group), 48, generator=draw)
     unit = torch.nn.functional.normalize
-    alone = torch.arange(captions)
-    return retrieval.evaluate(unit(pictures, dim=1), unit(sentences, dim=1), groups, alone)
+    found = unit(pictures, dim=1), unit(sentences, dim=1)
+    return ranking.rank(*found, captions.sentence, captions.group)
 
 
-def together(groups):
-    """Captions of rows, each a group of its own."""
-    captions = int(groups.max()) + 1
-    sentences = tuple(f"caption {number}" for number in range(captions))
-    return CaptionGroups(sentences, groups, torch.arange(captions), "sentence")
+def together(sentence, group=None):
+    """Captions of rows; each a group of its own where none is given."""
+    number = int(sentence.max()) + 1
+    group = torch.arange(number) if group is None else group
+    return CaptionGroups(tuple(f"caption {n}" for n in range(number)), sentence, group, "attributes")
 
 
 def repeating(rows, captions, draw):
     return torch.cat([torch.arange(captions), torch.randint(captions, (rows - captions,), generator=draw)])
 
 
-def compared(noises, rows=40, captions=30, seed=0):
+def compared(noises, rows=40, captions=30, seed=0, groups=None):
     draw = torch.Generator().manual_seed(seed)
-    groups = repeating(rows, captions, draw)
-    first, second = (simulated(groups, noise, draw) for noise in noises)
-    return comparison.compare("before", first, "after", second, together(groups))
+    group = None if groups is None else repeating(captions, groups, draw)
+    found = together(repeating(rows, captions, draw), group)
+    first, second = (simulated(found, noise, draw) for noise in noises)
+    return comparison.compare("before", first, "after", second, found)
 
 
 @st.composite
 def answers(draw):
-    """(places by direction of two models, groups), any ranks."""
-    captions = draw(st.integers(2, 6))
-    extra = draw(st.lists(st.integers(0, captions - 1), max_size=6))
-    groups = torch.tensor([*range(captions), *extra])
+    """(places by direction of two models, their captions), any ranks."""
+    groups = draw(st.integers(2, 5))
+    group = [*range(groups), *draw(st.lists(st.integers(0, groups - 1), max_size=4))]
+    captions = len(group)
+    sentence = [*range(captions), *draw(st.lists(st.integers(0, captions - 1), max_size=6))]
 
     def places(queries):
         better = torch.tensor(draw(st.lists(st.integers(0, 12), min_size=queries, max_size=queries)))
-        return Places(better, torch.ones_like(better), torch.ones_like(better))
+        return places_at(better)
 
     models = [
-        {"group": {"text_to_image": places(captions), "image_to_text": places(len(groups))}} for _ in "ab"
+        {"group": {"text_to_image": places(captions), "image_to_text": places(len(sentence))}} for _ in "ab"
     ]
-    return models, groups
+    return models, together(torch.tensor(sentence), torch.tensor(group))
+
+
+def places_at(better):
+    one = torch.ones_like(better)
+    return Places.of_one_level(better, one, one)
 
 
 @settings(max_examples=25, deadline=None)
 @given(answers())
 def test_every_resample_equals_the_slow_one(problem):
-    (first, second), groups = problem
-    before, after = comparison._recalls(first), comparison._recalls(second)
-    pictures = torch.bincount(groups, weights=after[1] - before[1])
-    rows = torch.bincount(groups)
-    ours = comparison._resampled(after[0] - before[0], pictures, rows.double())
+    models, captions = problem
+    found = comparison.compare("a", models[0], "b", models[1], captions)
+    of = captions.group.tolist(), captions.row_groups.tolist()
+    clusters = found.groups
     draw = torch.Generator().manual_seed(comparison.SEED)
-    drawn = torch.randint(len(rows), (comparison.DRAWS, len(rows)), generator=draw)
-    lists = [tuple(recall.tolist() for recall in recalls) for recalls in (before, after)]
+    drawn = torch.randint(clusters, (comparison.DRAWS, clusters), generator=draw)
+    recalls = comparison._recalls(*models, comparison._mean_recall)
+    before, after = ([recall[which].tolist() for recall in recalls] for which in (0, 1))
+    sizes = torch.stack([torch.bincount(torch.tensor(groups)) for groups in of], 1)
+    sums = comparison._sums(recalls, [torch.tensor(groups) for groups in of])
+    ours = comparison.resampled_means(sums, sizes).mean(1)
     for number in (0, 1, 17, comparison.DRAWS - 1):
-        expected = slow.difference(*lists, groups.tolist(), drawn[number].tolist())
+        expected = slow.difference(before, after, of, drawn[number].tolist())
         assert ours[number].item() == pytest.approx(expected)
+    assert found.difference == pytest.approx(slow.difference(before, after, of, range(clusters)))
 
 
 @settings(max_examples=25, deadline=None)
 @given(answers())
 def test_a_comparison_turned_round_is_its_mirror_image(problem):
-    (first, second), groups = problem
-    there = comparison.compare("a", first, "b", second, together(groups))
-    back = comparison.compare("b", second, "a", first, together(groups))
+    (first, second), captions = problem
+    there = comparison.compare("a", first, "b", second, captions)
+    back = comparison.compare("b", second, "a", first, captions)
     assert there.difference == pytest.approx(-back.difference)
     assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
     assert (there.verdict, back.verdict) in {
@@ -90,14 +100,18 @@ def test_a_comparison_turned_round_is_its_mirror_image(problem):
         ("unclear", "unclear"),
     }
     assert there.low - 1e-9 <= there.high
+    for way, change in there.recall_at_1.items():
+        other = back.recall_at_1[way]
+        assert (change.before, change.after) == (other.after, other.before)
+        assert (change.low, change.high) == pytest.approx((-other.high, -other.low))
 
 
 def test_a_model_does_not_differ_from_itself():
     draw = torch.Generator().manual_seed(0)
-    groups = repeating(40, 30, draw)
-    places = simulated(groups, 0.5, draw)
-    found = comparison.compare("before", places, "after", places, together(groups))
-    assert (found.difference, found.low, found.high, found.changed_captions) == (0, 0, 0, 0)
+    captions = together(repeating(40, 30, draw))
+    places = simulated(captions, 0.5, draw)
+    found = comparison.compare("before", places, "after", places, captions)
+    assert (found.difference, found.low, found.high, found.changed_groups) == (0, 0, 0, 0)
     assert found.verdict == "unclear"
     assert "no difference that 40 rows can show" in found.text()
 
@@ -111,8 +125,13 @@ def test_a_large_difference_is_found_either_way():
 
 def test_chance_is_seldom_taken_for_a_difference():
     """Nominally 5 in 100; more than 12 of 100 would come by chance in 1 of 700 such tests."""
-    verdicts = [compared((0.4, 0.4), 24, 18, seed).verdict for seed in range(100)]
-    assert 100 - verdicts.count("unclear") <= 12
+    alone = [compared((0.4, 0.4), 24, 18, seed) for seed in range(100)]
+    grouped = [compared((0.4, 0.4), 60, 40, seed, groups=20) for seed in range(100)]
+    for found in (alone, grouped):
+        assert sum(one.verdict != "unclear" for one in found) <= 12
+        for way in retrieval.DIRECTIONS:
+            changes = [one.recall_at_1[way] for one in found]
+            assert sum(not change.low <= 0 <= change.high for change in changes) <= 12
 
 
 def test_more_rows_show_what_few_cannot():
@@ -123,23 +142,30 @@ def test_more_rows_show_what_few_cannot():
 
 def test_the_headline_is_the_mean_of_the_group_recalls_printed():
     draw = torch.Generator().manual_seed(3)
-    groups = repeating(40, 30, draw)
-    first, second = (simulated(groups, noise, draw) for noise in (0.5, 0.3))
-    found = comparison.compare("before", first, "after", second, together(groups))
-    for places, headline in ((first, found.baseline_recall), (second, found.model_recall)):
+    captions = together(repeating(40, 30, draw), repeating(30, 12, draw))
+    first, second = (simulated(captions, noise, draw) for noise in (0.5, 0.3))
+    found = comparison.compare("before", first, "after", second, captions)
+    for which, places, headline in (
+        ("before", first, found.baseline_recall),
+        ("after", second, found.model_recall),
+    ):
         scores = retrieval.scores(places)["group"]
         numbers = [scores[name][f"recall@{k}"] for name in retrieval.DIRECTIONS for k in retrieval.AT]
         assert headline == pytest.approx(sum(numbers) / 6)
+        for way, change in found.recall_at_1.items():
+            assert getattr(change, which) == pytest.approx(scores[way]["recall@1"])
+    assert (found.rows, found.captions, found.groups) == (40, 30, 12)
+    assert "40 rows with 30 captions in 12 groups" in found.text()
+    assert found.details().startswith("group recall@1: text -> image ")
 
 
-def test_few_changed_captions_show_nothing_however_far_they_went():
+def test_few_changed_groups_show_nothing_however_far_they_went():
     ranks = torch.zeros(40, dtype=torch.int64)
     lost = ranks.clone()
     lost[: comparison.LEAST_CHANGED - 1] = 30
 
     def model(better):
-        places = Places(better, torch.ones_like(better), torch.ones_like(better))
-        return {"group": {"text_to_image": places, "image_to_text": places}}
+        return {"group": dict.fromkeys(retrieval.DIRECTIONS, places_at(better))}
 
     groups = torch.arange(40)
     assert comparison.compare("a", model(lost), "b", model(ranks), together(groups)).verdict == "unclear"
@@ -147,7 +173,19 @@ def test_few_changed_captions_show_nothing_however_far_they_went():
     assert comparison.compare("a", model(lost), "b", model(ranks), together(groups)).verdict == "better"
 
 
-def test_one_caption_shows_nothing():
+def test_groups_not_sentences_are_drawn():
+    """Of ten groups of four sentences one model wins seven whole and loses three: little."""
+    first = torch.tensor([30] * 28 + [0] * 12)
+    models = [{"group": dict.fromkeys(retrieval.DIRECTIONS, places_at(b))} for b in (first, 30 - first)]
+    rows = torch.arange(40)
+    alone = comparison.compare("a", models[0], "b", models[1], together(rows))
+    grouped = comparison.compare("a", models[0], "b", models[1], together(rows, rows // 4))
+    assert alone.difference == grouped.difference == pytest.approx(0.4)
+    assert alone.verdict == "better" and grouped.verdict == "unclear"
+    assert grouped.high - grouped.low > 1.8 * (alone.high - alone.low)
+
+
+def test_one_group_shows_nothing():
     found = compared((5.0, 0.1), rows=6, captions=1)
     assert found.verdict == "unclear" and (found.low, found.high) == (-1, 1)
 

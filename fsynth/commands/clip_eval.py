@@ -55,6 +55,7 @@ def main(config: ClipEvalConfig) -> ClipEvalResult:
     for model in models:
         say(f"model: {model.describe()}")
     chosen = Gallery.choose(source.test, config.n_samples, config.seed, config.group_by)
+    chosen = chosen.trained_on(source.train.select_columns(["text"])[:]["text"])
     judged = SideBySide(chosen, Exam.of(chosen, elsewhere), config.workers)
     for model in models:
         _judge(judged, model)
@@ -80,7 +81,7 @@ def main(config: ClipEvalConfig) -> ClipEvalResult:
             say(f"{heading}: {name}")
     say(f"\n{judged.tables(headings)}")
     for comparison in comparisons:
-        say(f"\n{comparison.text()}")
+        say(f"\n{comparison.text()}\n{comparison.details()}")
     say(f"\n{retrieval_pictures.where(final)}")
     return result
 

@@ -127,8 +127,9 @@ def _finetune(
     model: ClipModel,
     run: Run,
 ) -> ClipFinetuneResult | None:
-    chosen = Gallery.choose(source.test, config.n_samples, GALLERY_SEED, config.group_by)
     rows, augmentation = _rows(config, source), _augmentation(config)
+    chosen = Gallery.choose(source.test, config.n_samples, GALLERY_SEED, config.group_by)
+    chosen = chosen.trained_on(_texts(source, rows))
     groups = caption_groups.find(_texts(source, rows), config.group_by)
     pairs = clip_rows.Pairs(source.train, rows, model, config.seed, groups, augmentation)
     together = _dealt(config, groups)
@@ -168,7 +169,7 @@ def _finetune(
     if blend is not None:
         say(f"after: the blend {blend:g} of before (0) and fine-tuned (1), chosen on validation pairs")
     advice = "; try a lower --lr or fewer --epochs" if comparison.verdict == "worse" else ""
-    say(f"\n{comparison.text()}{advice}")
+    say(f"\n{comparison.text()}{advice}\n{comparison.details()}")
     say(retrieval_pictures.where(run.folder))
     say(f"model: {run.folder / 'model'} (an open_clip folder: local-dir:{run.folder / 'model'})")
     return ClipFinetuneResult(

@@ -104,15 +104,19 @@ def test_models_are_given_one_by_one():
     assert load(ClipEvalConfig, {"model": "a"}).model == ("a",)
 
 
-def test_the_table_lines_up():
-    numbers = {**{f"recall@{k}": 0.123 for k in (1, 5, 10)}, "median_rank": 1234.5}
+def test_the_table_lines_up_and_says_what_a_score_is_compared_with():
+    numbers = {f"{name}@{k}": 0.123 for name in ("recall", "true_recall") for k in (1, 5, 10)}
+    numbers |= {"median_rank": 1234.5, "mrr": 0.25, "map": 0.125}
     limits = {**{f"ceiling@{k}": 1.0 for k in (1, 5, 10)}, **{f"chance@{k}": 0.0002 for k in (1, 5, 10)}}
+    limits |= {f"attributes@{k}": 0.5 for k in (1, 5, 10)}
     scores, bounds = (
         {protocol: {"text_to_image": row, "image_to_text": row} for protocol in retrieval.PROTOCOLS}
         for row in (numbers, limits)
     )
-    text = score_table.table({"before": scores, "after": scores}, bounds)
-    lines = [line for line in text.splitlines() if "recall" in line]
+    text = score_table.table({"before": scores, "after": scores}, bounds, retrieval.PROTOCOLS)
+    lines = [line for line in text.splitlines() if "  recall" in line]
     assert len(lines) == 18 and len({len(line) for line in lines}) == 1
-    assert "12.3 %" in lines[0] and "100.0 %" in lines[0] and "0.02 %" in lines[0]
-    assert "1,234.5" in text
+    assert "12.3 %" in lines[0] and "100.0 %*" in lines[0] and "0.02 %" in lines[0]
+    assert "50.0 %*" in lines[-1] and "100.0 % " in lines[-1]
+    assert "1,234.5" in text and "0.250" in text and text.count("true recall@10") == 2
+    assert "same group" not in score_table.table({"a": scores}, bounds, ("sentence", "pair"))

@@ -8,20 +8,25 @@ from collections.abc import Sequence
 def difference(
     before: tuple[Sequence[float], Sequence[float]],
     after: tuple[Sequence[float], Sequence[float]],
-    groups: Sequence[int],
+    of: tuple[Sequence[int], Sequence[int]],
     drawn: Sequence[int],
 ) -> float:
-    """Mean group recall after less before, over the captions drawn, each with its own and its rows' queries.
+    """Mean recall after less before, over the groups drawn, each with all its queries of both directions.
 
-    ``before`` and ``after``: recall of every caption's query, and of every row's.
+    Args:
+        before, after: recall of every query, of each direction.
+        of: the group of every query, of each direction.
     """
-    return _headline(after, groups, drawn) - _headline(before, groups, drawn)
+    return _headline(after, of, drawn) - _headline(before, of, drawn)
 
 
 def _headline(
-    recalls: tuple[Sequence[float], Sequence[float]], groups: Sequence[int], drawn: Sequence[int]
+    recalls: tuple[Sequence[float], Sequence[float]],
+    of: tuple[Sequence[int], Sequence[int]],
+    drawn: Sequence[int],
 ) -> float:
-    of_captions, of_rows = recalls
-    texts = [of_captions[caption] for caption in drawn]
-    pictures = [of_rows[row] for caption in drawn for row in range(len(groups)) if groups[row] == caption]
-    return (sum(texts) / len(texts) + sum(pictures) / len(pictures)) / 2
+    means = []
+    for values, groups in zip(recalls, of, strict=True):
+        found = [value for group in drawn for value, own in zip(values, groups, strict=True) if own == group]
+        means.append(sum(found) / len(found))
+    return sum(means) / len(means)

@@ -1,46 +1,75 @@
-"""Retrieval ranks the slow, obvious way: one query at a time over the full list of answers."""
+"""Retrieval the slow, obvious way: one query at a time, over every order that tied answers may come in."""
 
 from __future__ import annotations
 
-from fractions import Fraction
-from itertools import permutations
-from math import comb
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, permutations, product
+
+Hits = Sequence[bool]
+"""Whether each answer is right, from the first on."""
 
 
-def place(levels: list[float], right: set[int]) -> tuple[int, int, int]:
-    """(better, tied, right among tied) of the best right answer in one list of similarities."""
-    best = max(levels[index] for index in right)
-    tied = [index for index, level in enumerate(levels) if level == best]
-    return sum(level > best for level in levels), len(tied), len(right.intersection(tied))
+def expected(levels: Sequence[float], right: set[int], score: Callable[..., float], *more: int) -> float:
+    """The mean of a score over all orders of the answers that similarities allow."""
+    found = [score([answer in right for answer in order], *more) for order in orders(levels)]
+    return sum(found) / len(found)
 
 
-def recall(levels: list[float], right: set[int], k: int) -> Fraction:
-    """Probability of a hit in the first k when tied answers come in random order, by counting draws."""
-    better, tied, good = place(levels, right)
-    draws = min(max(k - better, 0), tied)
-    return 1 - Fraction(comb(tied - good, draws), comb(tied, draws))
+def orders(levels: Sequence[float]) -> Iterator[list[int]]:
+    """Every order of the answers in which similarities fall."""
+    falling = sorted(range(len(levels)), key=lambda answer: -levels[answer])
+    ties = [list(tied) for _, tied in groupby(falling, key=lambda answer: levels[answer])]
+    for parts in product(*(permutations(tied) for tied in ties)):
+        yield [answer for part in parts for answer in part]
 
 
-def rank(levels: list[float], right: set[int]) -> Fraction:
-    """Expected rank of the first right answer, averaged over the orders of all tied answers."""
-    better, tied, good = place(levels, right)
-    total = count = 0
-    for order in permutations(range(tied)):
-        total += better + 1 + min(order.index(item) for item in range(good))
-        count += 1
-    return Fraction(total, count)
+def rank(hits: Hits) -> float:
+    return hits.index(True) + 1
 
 
-def queries(images: list, captions: list, groups: list[int], protocol: str, direction: str) -> list[tuple]:
-    """(similarities to all answers, indices of the right ones) of every query, from the full matrix."""
-    dot = [[float(sum(x * y for x, y in zip(i, c, strict=True))) for c in captions] for i in images]
-    rows = range(len(images))
+def reciprocal_rank(hits: Hits) -> float:
+    return 1 / rank(hits)
+
+
+def hit(hits: Hits, k: int) -> float:
+    return float(any(hits[:k]))
+
+
+def true_recall(hits: Hits, k: int) -> float:
+    return sum(hits[:k]) / sum(hits)
+
+
+def average_precision(hits: Hits) -> float:
+    places = [place for place, found in enumerate(hits, 1) if found]
+    return sum(number / place for number, place in enumerate(places, 1)) / len(places)
+
+
+def queries(
+    level: Sequence[Sequence[float]],
+    sentence: Sequence[int],
+    group: Sequence[int],
+    protocol: str,
+    direction: str,
+) -> list[tuple[list[float], set[int]]]:
+    """(similarities to all answers, which are right) of every query.
+
+    Args:
+        level: of each picture to each distinct sentence.
+        sentence: of each picture.
+        group: of each sentence.
+    """
+    rows, captions = range(len(level)), range(len(group))
     if protocol == "pair" and direction == "text_to_image":
-        return [([dot[j][groups[i]] for j in rows], {i}) for i in rows]
+        return [([level[other][sentence[row]] for other in rows], {row}) for row in rows]
     if protocol == "pair":
-        return [([dot[i][groups[j]] for j in rows], {i}) for i in rows]
+        return [([level[row][sentence[other]] for other in rows], {row}) for row in rows]
+    same = group if protocol == "group" else captions
     if direction == "text_to_image":
         return [
-            ([dot[j][c] for j in rows], {j for j in rows if groups[j] == c}) for c in range(len(captions))
+            ([level[row][asked] for row in rows], {row for row in rows if same[sentence[row]] == same[asked]})
+            for asked in captions
         ]
-    return [(dot[i], {groups[i]}) for i in rows]
+    return [
+        (list(level[row]), {caption for caption in captions if same[caption] == same[sentence[row]]})
+        for row in rows
+    ]

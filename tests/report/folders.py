@@ -12,7 +12,16 @@ import torch
 import yaml
 from PIL import Image
 
-from fsynth import caption_groups, comparison, retrieval, retrieval_pictures, samples, scores
+from fsynth import (
+    caption_groups,
+    ceilings,
+    comparison,
+    ranking,
+    retrieval,
+    retrieval_pictures,
+    samples,
+    scores,
+)
 from fsynth.caption_groups import CaptionGroups
 from fsynth.evaluation import Evaluation
 from fsynth.gallery import Gallery
@@ -33,21 +42,23 @@ RECIPE = {
 
 def write_clip_run(folder: Path) -> Path:
     """A clip-finetune run without a model: before is chance, after is better."""
-    groups = torch.tensor([0, 0, 1, 2, 3, 3, 4, 5])
+    groups = torch.tensor([0, 0, 1, 2, 3, 3, 4, 5, 6, 7])
     draw = torch.Generator().manual_seed(0)
-    captions = torch.nn.functional.normalize(torch.randn(6, 16, generator=draw), dim=1)
-    blind = torch.nn.functional.normalize(torch.randn(8, 16, generator=draw), dim=1)
+    captions = torch.nn.functional.normalize(torch.randn(8, 16, generator=draw), dim=1)
+    blind = torch.nn.functional.normalize(torch.randn(10, 16, generator=draw), dim=1)
     models = {"before": blind, "after": captions[groups]}
-    together = CaptionGroups(tuple("abcdef"), groups, torch.tensor([0, 1, 1, 2, 3, 4]), "attributes")
+    together = CaptionGroups(tuple("abcdefgh"), groups, torch.tensor([0, 1, 1, 2, 3, 4, 5, 6]), "attributes")
     ranked = {
-        name: retrieval.evaluate(pictures, captions, groups, together.group)
-        for name, pictures in models.items()
+        name: ranking.rank(pictures, captions, groups, together.group) for name, pictures in models.items()
     }
     found = comparison.compare("before", ranked["before"], "after", ranked["after"], together)
     record = {
-        "n_samples": 8,
-        "distinct_captions": 6,
-        "bounds": retrieval.bounds(groups, together.group),
+        "n_samples": 10,
+        "distinct_captions": 8,
+        "caption_groups": 7,
+        "group_by": "attributes",
+        "bounds": ceilings.bounds(groups, together.group, together.group),
+        "compared_with": ceilings.COMPARED_WITH,
         "models": {name: {"scores": retrieval.scores(places)} for name, places in ranked.items()},
         "comparisons": [found.record()],
     }
@@ -88,8 +99,8 @@ def evaluation_of(gallery: Gallery, noise: float) -> Evaluation:
         return torch.nn.functional.normalize(seen, dim=1)
 
     pictures, sentences = features(captions.row_groups), features(captions.group)
-    places = retrieval.evaluate(pictures, sentences, captions.sentence, captions.group)
-    return Evaluation(pictures, sentences, places)
+    places = ranking.rank(pictures, sentences, captions.sentence, captions.group)
+    return Evaluation(gallery, pictures, sentences, places)
 
 
 def write_sd_run(folder: Path, loss: float = 0.25, **recipe: object) -> Path:
