@@ -17,24 +17,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fsynth.retrieval import DIRECTIONS, PROTOCOLS, Places, Scores, summary
-
-IDEALS = ("ceiling", "attributes", "frequencies", "chance")
-COMPARED_WITH = {
-    "group": dict.fromkeys(DIRECTIONS, "ceiling"),
-    "sentence": {"text_to_image": "attributes", "image_to_text": "frequencies"},
-    "pair": dict.fromkeys(DIRECTIONS, "attributes"),
-}
-"""What each score is to be held against: the most that can be asked of a model that sees what sentences say.
-Wording is no property of a picture."""
+from fsynth.retrieval import Places, Scores, summary
+from fsynth.score_names import DIRECTIONS, IDEALS, PROTOCOLS, limit_name
 
 Bounded = dict[str, dict[str, Places]]
 """protocol -> direction -> places; fewer where nothing is said."""
 
 
 def bounds(sentence: Tensor, group: Tensor, attributes: Tensor) -> Scores:
-    """protocol -> direction -> what `IDEALS` score, under the names of `limit_name`; what says nothing in a
-    protocol and direction is left out.
+    """protocol -> direction -> what `IDEALS` score, by the names of `fsynth.score_names.limit_name`.
+
+    Where an ideal says nothing it is left out.
 
     Args:
         sentence: (N,) int64, the caption of each row; every caption has a row.
@@ -54,16 +47,6 @@ def bounds(sentence: Tensor, group: Tensor, attributes: Tensor) -> Scores:
                 numbers = summary(places).items()
                 found[protocol][way] |= {limit_name(name, score): number for score, number in numbers}
     return found
-
-
-def limit_name(ideal: str, score: str) -> str:
-    """What an ideal's score is called: that of recall@5 is ``ceiling@5``, others keep their name before it.
-
-    >>> limit_name("ceiling", "recall@5"), limit_name("chance", "true_recall@1"), limit_name("chance", "mrr")
-    ('ceiling@5', 'true_recall_chance@1', 'mrr_chance')
-    """
-    head, at, k = score.partition("@")
-    return f"{ideal if head == 'recall' else f'{head}_{ideal}'}{at}{k}"
 
 
 def _exact(sentence: Tensor, group: Tensor) -> Bounded:

@@ -2,7 +2,7 @@
 
 Both models answer the same queries, so they are compared query by query: what makes a query hard for both
 cancels out. Of retrieval models the number compared is the *mean group recall*: the mean of recall@k over k
-of `retrieval.AT` and both directions, any picture or sentence of the caption's group being right; beside it
+of `score_names.AT` and both directions, any picture or sentence of the caption's group being right; beside it
 stands recall@1 of each direction, with an interval of its own.
 
 The intervals are a bootstrap over caption groups. A group is drawn with all its queries, those of its
@@ -26,7 +26,8 @@ import torch
 from torch import Tensor
 
 from fsynth.caption_groups import CaptionGroups
-from fsynth.retrieval import AT, DIRECTIONS, Places, Ranking
+from fsynth.retrieval import Places, Ranking
+from fsynth.score_names import AT, DIRECTIONS
 
 CONFIDENCE = 0.95
 DRAWS = 2000

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fsynth import ceilings, clip_model, loading, ranking, retrieval
+from fsynth import clip_model, loading, ranking, retrieval, score_names
 from fsynth.clip_model import ClipModel
 from fsynth.comparison import Comparison, compare
 from fsynth.console import is_main_process
@@ -151,7 +151,7 @@ def record(
         "data": data,
         **gallery.record(),
         "bounds": gallery.bounds(),
-        "compared_with": ceilings.COMPARED_WITH,
+        "compared_with": score_names.COMPARED_WITH,
         "models": {
             name: {**models[name], "scores": one.scores, "seen": one.seen} for name, one in found.items()
         },

@@ -105,7 +105,7 @@ class SideBySide:
             headings: name -> what stands over its column, where that is not the name.
         """
         short = {name: (headings or {}).get(name, name) for name in self.found}
-        scores = {short[name]: one.scores for name, one in self.found.items()}
+        found = {short[name]: one for name, one in self.found.items()}
         told = {short[name]: hits for name, hits in self.told.items()}
-        retrieved = f"{self.gallery.describe()}\n{score_table.table(scores, self.gallery.bounds())}"
+        retrieved = score_table.retrieval(found)
         return f"{retrieved}\n\n{score_table.told(self.exam.tasks, told)}" if self.exam.tasks else retrieved

@@ -17,7 +17,8 @@ from fsynth.caption_groups import By, CaptionGroups
 from fsynth.console import say
 from fsynth.errors import DataError
 from fsynth.order import choose_rows
-from fsynth.retrieval import PROTOCOLS, Scores
+from fsynth.retrieval import Scores
+from fsynth.score_names import PROTOCOLS
 
 
 @dataclass(frozen=True)

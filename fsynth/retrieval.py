@@ -28,11 +28,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-AT = (1, 5, 10)
-"""The k of recall at k."""
-
-PROTOCOLS = ("group", "sentence", "pair")
-DIRECTIONS = ("text_to_image", "image_to_text")
+from fsynth.score_names import AT, DIRECTIONS
 
 Scores = dict[str, dict[str, dict[str, float]]]
 """protocol -> direction -> name -> number."""

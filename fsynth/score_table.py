@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fsynth import wise_ft, zero_shot
-from fsynth.ceilings import COMPARED_WITH, IDEALS, limit_name
 from fsynth.console import counted
 from fsynth.evaluation import Evaluation
-from fsynth.retrieval import DIRECTIONS, Scores
+from fsynth.retrieval import Scores
+from fsynth.score_names import COMPARED_WITH, DIRECTIONS, IDEALS, limit_name
 from fsynth.wise_ft import Blend
 from fsynth.zero_shot import Hits, Task
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from fsynth import ceilings, ranking, retrieval
-from fsynth.ceilings import limit_name
-from fsynth.retrieval import DIRECTIONS, PROTOCOLS
+from fsynth.score_names import COMPARED_WITH, DIRECTIONS, IDEALS, PROTOCOLS, limit_name
 
 SENTENCE = torch.tensor([0, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4])
 """The sentence of each row; 0 to 2 say the same of the garment, 3 and 4 as well."""
@@ -37,7 +36,7 @@ def model(name):
     return scores(torch.cat([torch.eye(5), near], 1), torch.cat([torch.eye(5), near], 1)[SENTENCE])
 
 
-@pytest.mark.parametrize("name", ceilings.IDEALS)
+@pytest.mark.parametrize("name", IDEALS)
 def test_a_model_that_is_an_ideal_scores_what_is_said_of_it(name):
     bounds, found = ceilings.bounds(SENTENCE, TUPLES, TUPLES), model(name)
     said = 0
@@ -53,7 +52,7 @@ def test_a_model_that_is_an_ideal_scores_what_is_said_of_it(name):
 
 def test_every_ideal_that_a_score_is_compared_with_is_given():
     bounds = ceilings.bounds(SENTENCE, TUPLES, TUPLES)
-    for protocol, ways in ceilings.COMPARED_WITH.items():
+    for protocol, ways in COMPARED_WITH.items():
         for direction, name in ways.items():
             limits = bounds[protocol][direction]
             assert limits["chance@1"] < limits[limit_name(name, "recall@1")] <= limits["ceiling@1"]

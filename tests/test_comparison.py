@@ -11,6 +11,7 @@ from scipy import stats
 from fsynth import comparison, ranking, retrieval
 from fsynth.caption_groups import CaptionGroups
 from fsynth.retrieval import Places
+from fsynth.score_names import AT, DIRECTIONS
 from tests.reference import comparison as slow
 
 
@@ -129,7 +130,7 @@ def test_chance_is_seldom_taken_for_a_difference():
     grouped = [compared((0.4, 0.4), 60, 40, seed, groups=20) for seed in range(100)]
     for found in (alone, grouped):
         assert sum(one.verdict != "unclear" for one in found) <= 12
-        for way in retrieval.DIRECTIONS:
+        for way in DIRECTIONS:
             changes = [one.recall_at_1[way] for one in found]
             assert sum(not change.low <= 0 <= change.high for change in changes) <= 12
 
@@ -150,7 +151,7 @@ def test_the_headline_is_the_mean_of_the_group_recalls_printed():
         ("after", second, found.model_recall),
     ):
         scores = retrieval.scores(places)["group"]
-        numbers = [scores[name][f"recall@{k}"] for name in retrieval.DIRECTIONS for k in retrieval.AT]
+        numbers = [scores[name][f"recall@{k}"] for name in DIRECTIONS for k in AT]
         assert headline == pytest.approx(sum(numbers) / 6)
         for way, change in found.recall_at_1.items():
             assert getattr(change, which) == pytest.approx(scores[way]["recall@1"])
@@ -165,7 +166,7 @@ def test_few_changed_groups_show_nothing_however_far_they_went():
     lost[: comparison.LEAST_CHANGED - 1] = 30
 
     def model(better):
-        return {"group": dict.fromkeys(retrieval.DIRECTIONS, places_at(better))}
+        return {"group": dict.fromkeys(DIRECTIONS, places_at(better))}
 
     groups = torch.arange(40)
     assert comparison.compare("a", model(lost), "b", model(ranks), together(groups)).verdict == "unclear"
@@ -176,7 +177,7 @@ def test_few_changed_groups_show_nothing_however_far_they_went():
 def test_groups_not_sentences_are_drawn():
     """Of ten groups of four sentences one model wins seven whole and loses three: little."""
     first = torch.tensor([30] * 28 + [0] * 12)
-    models = [{"group": dict.fromkeys(retrieval.DIRECTIONS, places_at(b))} for b in (first, 30 - first)]
+    models = [{"group": dict.fromkeys(DIRECTIONS, places_at(b))} for b in (first, 30 - first)]
     rows = torch.arange(40)
     alone = comparison.compare("a", models[0], "b", models[1], together(rows))
     grouped = comparison.compare("a", models[0], "b", models[1], together(rows, rows // 4))

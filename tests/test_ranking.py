@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fsynth import ranking, retrieval
 from fsynth.errors import ScoreError
-from fsynth.retrieval import AT, DIRECTIONS, PROTOCOLS
+from fsynth.score_names import AT, DIRECTIONS, PROTOCOLS
 from tests.reference import retrieval as slow
 
 unit = functools.partial(torch.nn.functional.normalize, dim=1)

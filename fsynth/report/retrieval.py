@@ -22,18 +22,34 @@ from fsynth.report.blocks import (
     percent,
     points,
 )
+from fsynth.score_names import COMPARED_WITH, SCORES, limit_name
+
+Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 DIRECTIONS = {"text_to_image": "sentence → picture", "image_to_text": "picture → sentence"}
 PROTOCOLS = {
     "group": (
-        "Any picture of the sentence’s group is right",
-        "Sentences of a group say the same of the garment: every picture of one counts.",
+        "Any picture and any sentence of the group is right",
+        "Sentences of a group say the same of the garment.",
     ),
-    "sentence": ("Any picture of the sentence is right", "Sentences repeat: every picture of one counts."),
+    "sentence": (
+        "Any picture of the sentence is right",
+        "Sentences of a group differ in wording, which no picture shows. A perfect eye sees gender, sleeve, "
+        "category and colour, and nothing else; from a picture it names the most frequent sentence of them.",
+    ),
     "pair": (
         "Only the row’s own partner is right",
-        "As in the CLIP papers. Pictures that share a sentence are alike to it, hence the ceiling.",
+        "As in the CLIP papers. Pictures that share a sentence are alike to it, hence the ceiling; to the "
+        "perfect eye all of a group are.",
     ),
+}
+SHOWN = tuple(score for score in SCORES if score not in ("true_recall@1", "true_recall@5"))
+WORDS = {"true_recall@10": "share of all right in 10", "mrr": "MRR", "map": "mAP"}
+SIDES = {
+    ("sentence", "seen"): "sentences that training had",
+    ("sentence", "unseen"): "sentences that it had not",
+    ("group", "seen"): "sentences of groups that training had",
+    ("group", "unseen"): "sentences of groups that it had not",
 }
 
 
@@ -47,45 +63,75 @@ def retrieval(folder: Path, options: Options) -> Section | None:
         f"Among {record['n_samples']:,} held-out pictures with {record['distinct_captions']:,} distinct "
         "sentences: how often is the right one in the first k? The same rows for every column."
     )
-    tables = [
-        _retrieval_table(protocol, models, record["bounds"])
-        for protocol in PROTOCOLS
-        if protocol in record["bounds"]
-    ]
+    shown = ("sentence", "pair") if record.get("group_by") == "sentence" else PROTOCOLS
+    tables = [_table(protocol, models, record) for protocol in shown if protocol in record["bounds"]]
+    tables += _seen(record)
     title = "Retrieval, before and after" if "before" in models else "Retrieval"
     verdicts = [_verdict(found) for found in record.get("comparisons", ())]
-    return Section(title, lead, (*verdicts, *tables), _retrieval_facts(models, record))
+    return Section(title, lead, (*verdicts, *tables), _facts(models, record))
 
 
 def _verdict(found: Mapping[str, Any]) -> Words:
-    text = re.sub(r"(?<= )-(?=\d)", "−", found["text"].replace("->", "→"))
+    sentences = [found["text"], *([found["details"]] if "details" in found else [])]
     if found["model"] == "after":  # not a name of somebody's
-        text = f"{text[0].upper()}{text[1:]}"
-    return Words(f"{text}.", warning=found["verdict"] != "better")
+        sentences[0] = _capital(sentences[0])
+    text = " ".join(f"{sentence}." for sentence in (sentences[0], *map(_capital, sentences[1:])))
+    signs = re.sub(r"(?<= )-(?=\d)", "−", text.replace("->", "→"))
+    return Words(signs, warning=found["verdict"] != "better")
 
 
-def _retrieval_table(protocol: str, models: Mapping[str, Any], bounds: Mapping[str, Any]) -> Table:
+def _capital(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}"
+
+
+def _table(protocol: str, models: Mapping[str, Scores], record: Mapping[str, Any]) -> Table:
     groups = {
-        arrow: _retrieval_rows(
-            [scores[protocol][direction] for scores in models.values()], bounds[protocol][direction]
-        )
-        for direction, arrow in DIRECTIONS.items()
+        arrow: _rows(protocol, way, [scores[protocol][way] for scores in models.values()], record["bounds"])
+        for way, arrow in DIRECTIONS.items()
     }
+    limits = ("ceiling", "chance") if protocol == "group" else ("perfect eye", "ceiling", "chance")
     title, lead = PROTOCOLS[protocol]
-    return Table(title, ("", "0 to 100 %", *models, "ceiling", "chance"), groups, lead)
+    return Table(title, ("", "0 to 100 %", *models, *limits), groups, lead)
 
 
-def _retrieval_rows(found: Sequence[Mapping[str, float]], limits: Mapping[str, float]) -> list[Row]:
+def _rows(protocol: str, way: str, found: Sequence[Mapping[str, float]], bounds: Scores) -> list[Row]:
+    limits, compared = bounds[protocol][way], COMPARED_WITH[protocol][way]
+    ideals = dict.fromkeys((compared, "ceiling", "chance"))  # in ``group`` the first is the ceiling
     rows: list[Row] = []
-    for name in (name for name in found[0] if name.startswith("recall@")):
-        k = name.partition("@")[2]
-        low, high = limits[f"chance@{k}"], limits[f"ceiling@{k}"]
-        values = tuple(one[name] for one in found)
-        rows.append((name, Track(values, low, high), *map(percent, (*values, high, low))))
-    return [*rows, ("median rank", "", *(f"{one['median_rank']:,.1f}" for one in found), "", "")]
+    for score in (score for score in SHOWN if score in found[0]):
+        values = tuple(one[score] for one in found)
+        ends = [limits.get(limit_name(ideal, score)) for ideal in ideals]
+        track = Track(values, ends[-1], ends[-2]) if score.startswith("recall@") else ""
+        cells = [_cell(score, number) for number in (*values, *ends)]
+        rows.append((WORDS.get(score, score.replace("_", " ")), track, *cells))
+    return rows
 
 
-def _retrieval_facts(models: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[Fact, ...]:
+def _cell(score: str, number: float | None) -> str:
+    if number is None:
+        return ""
+    if score.endswith("_rank"):
+        return f"{number:,.1f}"
+    return f"{number:.3f}" if score in ("mrr", "map") else percent(number)
+
+
+def _seen(record: Mapping[str, Any]) -> list[Table]:
+    """Recall@1 of the group of sentences that training had, and had not."""
+    groups: dict[str, list[Row]] = {}
+    for kind, sides in record.get("seen", {}).items():
+        for side, counts in sides.items():
+            found = [model["seen"][kind][side] for model in record["models"].values()]
+            if counts["captions"]:
+                name = f"{SIDES[kind, side]}: {counts['captions']:,}, of {counts['pictures']:,} pictures"
+                groups[name] = [
+                    (arrow, *(percent(one["group"][way]["recall@1"]) for one in found))
+                    for way, arrow in DIRECTIONS.items()
+                ]
+    lead = "Recall@1, any picture and any sentence of the group being right, among all answers."
+    return [Table("Known from training or not", ("", *record["models"]), groups, lead)] if groups else []
+
+
+def _facts(models: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[Fact, ...]:
     if "before" in models and record.get("comparisons"):
         found = next(one for one in record["comparisons"] if one["model"] == "after")
         return (_change(found, record["bounds"]["group"]),)

@@ -3,7 +3,7 @@ import json
 import pytest
 from PIL import Image
 
-from fsynth import gallery, report, retrieval, score_table
+from fsynth import gallery, report, score_names, score_table
 from fsynth.commands import clip_eval
 from fsynth.config import ClipEvalConfig
 from fsynth.data import sources, synthetic
@@ -110,10 +110,10 @@ def test_the_table_lines_up_and_says_what_a_score_is_compared_with():
     limits = {**{f"ceiling@{k}": 1.0 for k in (1, 5, 10)}, **{f"chance@{k}": 0.0002 for k in (1, 5, 10)}}
     limits |= {f"attributes@{k}": 0.5 for k in (1, 5, 10)}
     scores, bounds = (
-        {protocol: {"text_to_image": row, "image_to_text": row} for protocol in retrieval.PROTOCOLS}
+        {protocol: {"text_to_image": row, "image_to_text": row} for protocol in score_names.PROTOCOLS}
         for row in (numbers, limits)
     )
-    text = score_table.table({"before": scores, "after": scores}, bounds, retrieval.PROTOCOLS)
+    text = score_table.table({"before": scores, "after": scores}, bounds, score_names.PROTOCOLS)
     lines = [line for line in text.splitlines() if "  recall" in line]
     assert len(lines) == 18 and len({len(line) for line in lines}) == 1
     assert "12.3 %" in lines[0] and "100.0 %*" in lines[0] and "0.02 %" in lines[0]

@@ -20,6 +20,7 @@ from fsynth import (
     retrieval,
     retrieval_pictures,
     samples,
+    score_names,
     scores,
 )
 from fsynth.caption_groups import CaptionGroups
@@ -58,7 +59,7 @@ def write_clip_run(folder: Path) -> Path:
         "caption_groups": 7,
         "group_by": "attributes",
         "bounds": ceilings.bounds(groups, together.group, together.group),
-        "compared_with": ceilings.COMPARED_WITH,
+        "compared_with": score_names.COMPARED_WITH,
         "models": {name: {"scores": retrieval.scores(places)} for name, places in ranked.items()},
         "comparisons": [found.record()],
     }
