@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from fsynth import evaluation, outputs, plots, retrieval, score_table, wise_ft
+from fsynth import evaluation, outputs, plots, score_names, score_table, wise_ft
 from fsynth.clip_model import ClipModel
 from fsynth.console import say
 from fsynth.exam import Exam
@@ -72,7 +72,7 @@ class Blending:
         told = {name: float(one.mean()) for name, one in hits.items()}
         kept = [told[task.name] for task in self._kept()]
         group = found.scores["group"]
-        recall_at_1 = fmean(group[way]["recall@1"] for way in retrieval.DIRECTIONS)
+        recall_at_1 = fmean(group[way]["recall@1"] for way in score_names.DIRECTIONS)
         return Blend(share, _recall(found.scores), recall_at_1, fmean(kept) if kept else None, told)
 
     def _say(self, found: Sequence[Blend], chosen: Blend) -> None:
@@ -104,4 +104,4 @@ class Blending:
 
 def _recall(scores: Scores) -> float:
     group = scores["group"]
-    return fmean(group[way][f"recall@{k}"] for way in retrieval.DIRECTIONS for k in retrieval.AT)
+    return fmean(group[way][f"recall@{k}"] for way in score_names.DIRECTIONS for k in score_names.AT)
