@@ -91,7 +91,7 @@ def _draw_words(pen: ImageDraw.ImageDraw, corner: tuple[int, int], case: Mapping
         (KINDS[case["kind"]], SMALL, FAINT),
         *((line, TEXT, INK) for line in _query_lines(case)),
         ("", SMALL, FAINT),
-        (f"first right one at rank {ranks_text(case)}", SMALL, RIGHT),
+        (f"first right one at rank {ranks_text(case)}", SMALL, INK),
         (right_text(case), SMALL, FAINT),
     ]
     for number, (line, size, color) in enumerate(lines):

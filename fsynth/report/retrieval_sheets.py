@@ -42,9 +42,9 @@ from fsynth.report.retrieval_files import (
     rows_of_case,
 )
 
-LABELS = 6
+LABELS = 8
 """Most labels under a histogram, about."""
-LABEL_STEPS = (1, 2, 4, 10)
+LABEL_STEPS = (1, 2, 4, 5)
 """Bins from label to label, counted from 0: their numbers are round."""
 
 

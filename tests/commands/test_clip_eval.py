@@ -73,8 +73,15 @@ def test_a_wrong_zero_shot_folder_stops_it_first(archive, models, tmp_path, caps
 
 def test_the_same_model_scores_the_same_alone(archive, models, tmp_path):
     both = clip_eval.main(settings(archive, models, tmp_path / "both", n_samples=5, seed=3))
-    alone = clip_eval.main(settings(archive, models[1:], tmp_path / "alone", n_samples=5, seed=3))
+    alone = clip_eval.main(
+        settings(archive, models[1:], tmp_path / "alone", n_samples=5, seed=3, pictures=False)
+    )
     assert both.scores[models[1]] == alone.scores[models[1]]
+    cases = [
+        json.loads((tmp_path / name / "retrieval" / "cases.json").read_text()) for name in ("both", "alone")
+    ]
+    assert cases[0]["text_to_image"][0]["answers"] == cases[1]["text_to_image"][0]["answers"]
+    assert list((tmp_path / "both").rglob("*.webp")) and not list((tmp_path / "alone").rglob("*.webp"))
 
 
 def test_the_rows_depend_on_the_seed_only(archive, models):

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from fsynth import cli, clip_model, report, wise_ft
 from fsynth.commands import clip_finetune
 from fsynth.config import ClipFinetuneConfig, ClipFinetuneMemory, ClipFinetuneOptimizer
-from fsynth.data import synthetic
+from fsynth.data import sources, synthetic
 from fsynth.errors import ConfigError, FsynthError, OutputError
 from tests import launches, small_clip
 from tests.report.test_page import Page
@@ -68,6 +68,17 @@ def test_a_run_writes_a_model_scores_and_a_log(done, archive):
     lines = [json.loads(line) for line in (done.folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines if "epoch" in line] == [1, 2]
     assert yaml.safe_load((done.folder / "run.yaml").read_text())["lr"] == 1e-3
+
+
+def test_a_run_shows_what_it_finds_on_the_rows_that_are_scored(done, archive):
+    cases = json.loads((done.folder / "retrieval" / "cases.json").read_text())
+    assert cases["models"] == ["before", "after"] and cases["n_pictures"] == 10 and cases["drawn"]
+    test = sources.open_source(archive, archive / "password.txt").test
+    sentences = dict(zip(test["row"], test["text"], strict=True))
+    shown = [one for case in cases["text_to_image"] for one in case["answers"]] + cases["image_to_text"]
+    assert shown and all(sentences[one["row"]] == one["text"] for one in shown)
+    assert (done.folder / "retrieval.png").is_file() and (done.folder / "similarities.png").is_file()
+    assert "What it finds" in report.build(done.folder).read_text(encoding="utf-8")
 
 
 def test_the_fine_tuned_folder_loads_in_open_clip(done):
