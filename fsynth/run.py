@@ -138,12 +138,12 @@ class Run:
     def prepare(self, *things: Any) -> tuple[Any, ...]:
         """Wrap models and optimizers for this launch, and restore all of them when resuming.
 
-        Learning-rate schedules pass through: `descend` steps them once an optimizer step, on any number
-        of processes.
+        What else has a state, learning-rate schedules and running means, passes through: `descend` steps
+        schedules once an optimizer step, on any number of processes.
         """
-        schedules = torch.optim.lr_scheduler.LRScheduler
+        wrap = (torch.nn.Module, torch.optim.Optimizer)
         wrapped = tuple(
-            thing if isinstance(thing, schedules) else self.accelerator.prepare(thing) for thing in things
+            self.accelerator.prepare(thing) if isinstance(thing, wrap) else thing for thing in things
         )
         self._prepared = list(wrapped)
         if self._restored is not None:

@@ -36,6 +36,12 @@ def test_every_run_has_a_hundred_steps_or_thirty_epochs(pairs, tiny):
     assert (steps >= 100 or found["epochs"] == 30) and min(2, pairs) <= found["batch_size"] <= pairs
 
 
+def test_adapters_learn_faster():
+    found, reasons = clip_recipe.values(NOBODY, 70_000, tiny=False, adapters=True)
+    assert found["lr"] == 10 * clip_recipe.FOR_REAL["lr"] and clip_recipe.FOR_REAL["lr"] == 1e-5
+    assert reasons["lr"] == "the default for adapters of pretrained models"
+
+
 def test_what_is_given_stays():
     told = {"lr": 0.1, "epochs": 1, "batch_size": 999}
     assert clip_recipe.values(told, 30, tiny=True) == (told, {})

@@ -17,10 +17,13 @@ from fsynth import (
     caption_groups,
     class_folders,
     clip_folder,
+    clip_lora,
     clip_model,
     clip_recipe,
     clip_rows,
+    clip_student,
     clip_tuning,
+    clip_validation,
     logit_bias,
     outputs,
     retrieval_pictures,
@@ -31,9 +34,10 @@ from fsynth.blending import Blending
 from fsynth.caption_groups import CaptionGroups
 from fsynth.class_pictures import ClassPictures
 from fsynth.clip_model import ClipModel
+from fsynth.clip_student import Student
 from fsynth.comparison import Comparison
 from fsynth.config import ClipFinetuneConfig
-from fsynth.console import counted, say
+from fsynth.console import say
 from fsynth.data.augmentation import Augmentation
 from fsynth.data.sources import Source, open_source
 from fsynth.errors import FsynthError
@@ -50,6 +54,9 @@ GALLERY_SEED = 0
 
 TOLD = ("loss", "group_by", "lr", "epochs", "batch_size", "lora_rank", "seed")
 """Settings that a model carries with it."""
+
+RAW = "without mean"
+"""What the last weights are called beside their running mean, which is saved."""
 
 NAMES = {"lr": "learning rate", "epochs": "epochs", "batch_size": "batch size"}
 
@@ -105,6 +112,7 @@ def main(config: ClipFinetuneConfig) -> ClipFinetuneResult | None:
         wise_ft.need_rows(len(source.validation or ()) if config.validation.rows else 0)
     _augmentation(config).check(_texts(source, _rows(config, source)))
     model = clip_model.load(_model_name(config, source))
+    adapters = _choose_weights(config, model)
     source.announce()
     if elsewhere is not None:
         say(elsewhere.describe())
@@ -112,7 +120,7 @@ def main(config: ClipFinetuneConfig) -> ClipFinetuneResult | None:
     config = _resolve(config, source, model.source)
     with Run.of("clip-finetune", config) as run:
         source.record_dropped(run.folder)
-        result = _finetune(config, source, elsewhere, shares, model, run)
+        result = _finetune(config, source, elsewhere, shares, model, adapters, run)
         if result is not None:
             result = dataclasses.replace(result, seconds=round(time.monotonic() - started, 1))
         run.finish(dataclasses.asdict(result) if result else {})
@@ -125,6 +133,7 @@ def _finetune(
     elsewhere: ClassPictures | None,
     shares: Sequence[float],
     model: ClipModel,
+    adapters: clip_lora.Plan | None,
     run: Run,
 ) -> ClipFinetuneResult | None:
     rows, augmentation = _rows(config, source), _augmentation(config)
@@ -141,25 +150,31 @@ def _finetune(
     if config.loss == "siglip-multi":
         _ensure_bias(config, model, pairs, together)
     judged = SideBySide(chosen, Exam.of(chosen, elsewhere), config.workers)
-    blending = None
+    watched, blending = _validation_gallery(config, source), None
     if run.is_main:
         judged.judge("before", model)
     if run.is_main and shares:
-        watched = _validation_gallery(config, source)
         blending = Blending(model, shares, watched, Exam.of(watched, elsewhere), config.workers)
+    student = Student(model, adapters, config.seed, config.tuning.ema)
+    if run.is_main and watched:
+        at_start = student.validate_on(watched, run.folder, config.validation.keep, config.workers)
+        if run.step == 0:
+            run.log(epoch=0, **at_start)
     start = weights_signature(network)
 
-    loss = _learn(config, pairs, together, network, run)
+    loss = _learn(config, pairs, together, student, run)
 
     if weights_signature(network) == start:
         raise FsynthError(f"the weights did not change in {run.steps} steps; --lr {config.lr:g} does nothing")
     if not run.is_main:
         return None
+    student.settle(run.folder, lambda: judged.judge(RAW, model))
     blend = None
     if blending is not None:
         judged.judge("fine-tuned", model)
         blend = blending.settle(run.folder).share
     reloaded = _save(run, model, chosen, _training(config, source, run, len(pairs), blend))
+    student.forget_epochs()
     judged.judge("after", reloaded)
     comparisons = judged.comparisons()
     comparison = comparisons[-1]
@@ -194,25 +209,16 @@ def _finetune(
 
 
 def _learn(
-    config: ClipFinetuneConfig,
-    pairs: clip_rows.Pairs,
-    groups: Groups | None,
-    network: torch.nn.Module,
-    run: Run,
+    config: ClipFinetuneConfig, pairs: clip_rows.Pairs, groups: Groups | None, student: Student, run: Run
 ) -> float:
     """The loop; returns the mean loss of the last epoch."""
-    settings = config.optimizer
-    optimizer = clip_tuning.make_optimizer(network, config.lr, settings.weight_decay)
-    steps = -(-len(pairs) // config.batch_size) * config.epochs
-    warmup = math.ceil(settings.warmup * steps)
-    say(
-        f"steps: {steps} of {config.batch_size} pairs over all processes; learning rate {config.lr:.1e}, "
-        f"then a cosine to 0, after {counted(warmup, 'step')} of warm-up; "
-        f"precision {run.accelerator.mixed_precision}"
-    )
-    schedule = clip_tuning.make_schedule(optimizer, steps, warmup)
-    still = clip_tuning.batch_norms(network)
-    wrapped, optimizer, schedule = run.prepare(ShortText(network), optimizer, schedule)
+    network, settings = student.network, config.optimizer
+    optimizer, schedule = _optimizer(config, network, len(pairs), run)
+    still = clip_tuning.held_still(network)
+    others = (optimizer, schedule, *student.states)
+    wrapped, optimizer, schedule, *_ = run.prepare(ShortText(network), *others)
+    if config.memory.compile:
+        clip_tuning.compile_training(network)
     accumulation, micro = Accumulation(wrapped, config.loss), config.memory.micro_batch
     loss = math.nan
     sizes: dict[str, Any] = {"batch_size": config.batch_size, "micro_batch": micro, "epochs": config.epochs}
@@ -224,12 +230,31 @@ def _learn(
             continue
         total, parts = accumulation.finish(batch)
         run.descend(total, wrapped, optimizer, schedule, settings.max_grad_norm, parts)
-        clip_tuning.keep_scale(network)
+        student.after_step()
         if run.ends_epoch:
             loss = run.epoch_loss()
-            run.log(epoch=run.epoch + 1, epoch_loss=loss, logit_scale=network.logit_scale.exp().item())
-            say(f"epoch {run.epoch + 1} of {config.epochs}: loss {loss:.4f}")
+            found = student.after_epoch(run.epoch + 1)
+            scale = network.logit_scale.exp().item()
+            run.log(epoch=run.epoch + 1, epoch_loss=loss, logit_scale=scale, **found)
+            said = clip_validation.described(found)
+            say(f"epoch {run.epoch + 1} of {config.epochs}: loss {loss:.4f}{said}")
+            run.accelerator.wait_for_everyone()  # the first process alone validates
     return loss
+
+
+def _optimizer(config: ClipFinetuneConfig, network: torch.nn.Module, pairs: int, run: Run) -> tuple[Any, Any]:
+    """AdamW and its schedule, said."""
+    settings = config.optimizer
+    steps = -(-pairs // config.batch_size) * config.epochs
+    say(
+        f"steps: {steps} of {config.batch_size} pairs over all processes; precision "
+        f"{run.accelerator.mixed_precision}"
+    )
+    optimizer = clip_tuning.make_optimizer(network, config.lr, settings.weight_decay, settings.layer_decay)
+    warmup = math.ceil(settings.warmup * steps)
+    for line in clip_tuning.describe_rates(optimizer, steps, warmup):
+        say(line)
+    return optimizer, clip_tuning.make_schedule(optimizer, steps, warmup)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -283,18 +308,32 @@ def _augmentation(config: ClipFinetuneConfig) -> Augmentation:
     return Augmentation(config.seed, **dataclasses.asdict(config.augment))
 
 
-def _validation_gallery(config: ClipFinetuneConfig, source: Source) -> Gallery:
+def _validation_gallery(config: ClipFinetuneConfig, source: Source) -> Gallery | None:
+    if source.validation is None or not config.validation.rows:
+        return None
     rows = min(config.validation.rows, len(source.validation))
     return Gallery.choose(source.validation, rows, GALLERY_SEED, config.group_by)
+
+
+def _choose_weights(config: ClipFinetuneConfig, model: ClipModel) -> clip_lora.Plan | None:
+    """What learns and where adapters go; what cannot be is refused here, before anything is said."""
+    tuning, memory = dataclasses.asdict(config.tuning), config.memory
+    clip_tuning.check(config.optimizer.warmup, compiles=memory.compile)
+    adapters = clip_student.choose(model.network, config.lora_rank, dataclasses.asdict(config.lora), **tuning)
+    if memory.checkpointing:
+        clip_tuning.compute_again(model.network)
+    return adapters
 
 
 def _resolve(config: ClipFinetuneConfig, source: Source, model: str) -> ClipFinetuneConfig:
     """Every derived value, said; run.yaml holds the result, so it repeats this very run."""
     pairs = config.n_images or len(source.train)
     given = {name: getattr(config, name) for name in NAMES}
-    values, reasons = clip_recipe.values(given, pairs, tiny=model == clip_model.TINY)
+    tiny, adapters = model == clip_model.TINY, config.lora_rank is not None
+    values, reasons = clip_recipe.values(given, pairs, tiny, adapters)
     for name, reason in reasons.items():
-        say(f"{NAMES[name]}: {values[name]:g}, {reason} ({flag_name(name)})")
+        shown = f"{values[name]:.1e}" if name == "lr" else f"{values[name]}"
+        say(f"{NAMES[name]}: {shown}, {reason} ({flag_name(name)})")
     if values["batch_size"] > pairs:
         say(f"batch size: {pairs}, all pairs there are, instead of {values['batch_size']} (--batch-size)")
         values["batch_size"] = pairs
@@ -338,7 +377,7 @@ def _write_scores(
     judged: SideBySide,
     comparisons: Sequence[Comparison],
 ) -> None:
-    said = {"before": model.source, "fine-tuned": "not kept", "after": "model"}
+    said = {"before": model.source, RAW: "not kept", "fine-tuned": "not kept", "after": "model"}
     about = {name: {"model": said[name], "preprocessing": model.preprocessing} for name in judged.found}
     record = judged.record(f"{source.describe}; {source.rows}", about, comparisons)
     outputs.write_json(folder / "scores.json", record)

@@ -50,7 +50,9 @@ class SheetSettings(Checked):
 @dataclass(frozen=True, kw_only=True)
 class ClipFinetuneOptimizer(Checked):
     weight_decay: float = setting(0.1, "of AdamW; norms, biases and the logit scale are spared", least=0.0)
-    warmup: float = setting(0.05, "share of the steps in which the rate rises", least=0.0, most=0.2)
+    warmup: float = setting(
+        0.05, "share of the steps in which the rate rises, below 0.2", least=0.0, most=1.0
+    )
     max_grad_norm: float = setting(1.0, "gradients are clipped to this norm; 0 is never", least=0.0)
     layer_decay: float = setting(
         1.0, "learning rate of each block, as a share of the next one's", least=0.1, most=1.0
@@ -124,7 +126,10 @@ class ClipFinetuneConfig(GroupSettings, ZeroShotSettings, SheetSettings, TrainSe
         "Training",
     )
     lr: float | None = setting(
-        None, "highest learning rate (default: 1e-5; 3e-4 for tiny)", "Training", least=0.0
+        None,
+        "highest learning rate (default: 1e-5; 3e-4 for tiny; ten times as much with --lora-rank)",
+        "Training",
+        least=0.0,
     )
     epochs: int | None = setting(
         None, "times that every pair is seen (default: 5; 2 for tiny; more of few pairs)", "Training", least=1
