@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fsynth.errors import DataError
+from fsynth.errors import DataError, reason
 from fsynth.report import files
 from fsynth.report.blocks import (
     NARROW,
@@ -198,4 +198,5 @@ def _whole(path: Path) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-        raise DataError(f"{path} is not what was written ({error!r}); {files.AGAIN}") from None
+        why = f"it lacks {error}" if isinstance(error, KeyError) else reason(error)
+        raise DataError(f"{path} is not what was written ({why}); {files.AGAIN}") from None
