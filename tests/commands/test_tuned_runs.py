@@ -113,7 +113,7 @@ def test_a_run_with_adapters_leaves_a_plain_model_and_the_adapters(everything, s
 def test_a_run_with_everything_on_resumes_in_mid_epoch_with_the_same_bits(
     everything, archive, small, tmp_path, monkeypatch
 ):
-    """5 steps an epoch; a checkpoint after 3, 6, 9; stopped in step 8 and, again, in step 12."""
+    """4 steps an epoch; a checkpoint after 3, 6 and 9; stopped in step 8 and, again, in step 12."""
     settings = config(archive, small, tmp_path / "cut", checkpoint_every=3, **EVERYTHING)
     original = clip_student.Student.after_step
 
@@ -137,7 +137,9 @@ def test_a_run_with_everything_on_resumes_in_mid_epoch_with_the_same_bits(
     monkeypatch.setattr(clip_student.Student, "after_step", original)
     assert cli.run(["clip-finetune", "--resume", str(tmp_path / "cut")]) == 0
     for name in ("model/open_clip_model.safetensors", "adapter/adapter_model.safetensors"):
-        assert (tmp_path / "cut" / name).read_bytes() == (everything.folder / name).read_bytes()
+        one, other = load_file(tmp_path / "cut" / name), load_file(everything.folder / name)
+        assert set(one) == set(other)
+        assert all(torch.equal(value, other[key]) for key, value in one.items())
     once, resumed = log(everything.folder), log(tmp_path / "cut")
     values = [{**line, "seconds": 0} for line in once]
     assert [{**line, "seconds": 0} for line in resumed] == values
