@@ -8,10 +8,10 @@ from statistics import fmean
 
 from fsynth import evaluation, outputs, plots, score_names, score_table, wise_ft
 from fsynth.clip_model import ClipModel
+from fsynth.clip_validation import mean_group_recall
 from fsynth.console import say
 from fsynth.exam import Exam
 from fsynth.gallery import Gallery
-from fsynth.retrieval import Scores
 from fsynth.wise_ft import Blend
 from fsynth.zero_shot import Task
 
@@ -73,7 +73,7 @@ class Blending:
         kept = [told[task.name] for task in self._kept()]
         group = found.scores["group"]
         recall_at_1 = fmean(group[way]["recall@1"] for way in score_names.DIRECTIONS)
-        return Blend(share, _recall(found.scores), recall_at_1, fmean(kept) if kept else None, told)
+        return Blend(share, mean_group_recall(found.scores), recall_at_1, fmean(kept) if kept else None, told)
 
     def _say(self, found: Sequence[Blend], chosen: Blend) -> None:
         say(
@@ -100,8 +100,3 @@ class Blending:
             "mean group recall of the validation pairs, %",
         )
         outputs.write_file(run / wise_ft.PLOT, lambda beside: figure.savefig(beside, format="png"))
-
-
-def _recall(scores: Scores) -> float:
-    group = scores["group"]
-    return fmean(group[way][f"recall@{k}"] for way in score_names.DIRECTIONS for k in score_names.AT)

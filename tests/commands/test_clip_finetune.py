@@ -6,16 +6,14 @@ import open_clip
 import pytest
 import torch
 import yaml
-from PIL import Image
 from safetensors.torch import load_file
 
-from fsynth import cli, clip_model, report, wise_ft
+from fsynth import cli, clip_model, report
 from fsynth.commands import clip_finetune
 from fsynth.config import ClipFinetuneConfig, ClipFinetuneMemory, ClipFinetuneOptimizer
 from fsynth.data import sources, synthetic
 from fsynth.errors import ConfigError, FsynthError, OutputError
 from tests import launches, small_clip
-from tests.report.test_page import Page
 
 
 @pytest.fixture(scope="module")
@@ -223,57 +221,3 @@ def test_warm_up_longer_than_a_fifth_of_the_run_is_refused(archive, small, tmp_p
     with pytest.raises(ConfigError, match=r"optimizer\.warmup=0\.6"):
         clip_finetune.main(config(archive, small, tmp_path, optimizer=ClipFinetuneOptimizer(warmup=0.6)))
     assert ClipFinetuneOptimizer().warmup == 0.05 and capsys.readouterr().err == ""
-
-
-@pytest.fixture(scope="module")
-def blended(archive, small, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("blended")
-    for number, name in enumerate(("tee", "coat", "dress")):
-        (folder / "classes" / name).mkdir(parents=True)
-        Image.new("RGB", (28, 28), (80 * number, 0, 0)).save(folder / "classes" / name / "0.png")
-    more = {"val_fraction": 0.3, "zero_shot": str(folder / "classes"), "wise_ft": "0,0.5,1"}
-    return clip_finetune.main(config(archive, small, folder / "run", **more))
-
-
-def test_blends_are_tried_on_validation_rows_and_the_best_is_written(blended, small):
-    record = json.loads((blended.folder / "wise_ft.json").read_text())
-    assert [one["share"] for one in record["blends"]] == [0, 0.5, 1]
-    assert record["retention"] == "classes/" and record["chosen"] == blended.blend
-    assert record["rows"] == 30 - blended.pairs
-    best = max(record["blends"], key=lambda one: one["recall"])
-    assert best["share"] == blended.blend
-    assert (blended.folder / "wise-ft.png").stat().st_size > 5000
-    assert not (blended.folder / ".fine-tuned.pt").exists()
-    scores = json.loads((blended.folder / "scores.json").read_text())
-    assert list(scores["models"]) == ["before", "fine-tuned", "after"]
-    assert list(scores["zero_shot"]["models"]) == ["before", "fine-tuned", "after"]
-    about = json.loads((blended.folder / "model" / "fsynth.json").read_text())
-    assert about["trainings"][-1]["wise_ft"] == blended.blend
-    words = Page(report.build(blended.folder)).words
-    assert "Blends with the model before" in words and f"{blended.blend:g}, taken" in words
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_the_ends_of_the_blends_are_the_models_before_and_fine_tuned(
-    archive, small, tmp_path, monkeypatch, share
-):
-    monkeypatch.setattr(wise_ft, "choose", lambda found: next(one for one in found if one.share == share))
-    more = {"val_fraction": 0.3, "epochs": 1}
-    done = clip_finetune.main(config(archive, small, tmp_path / "run", wise_ft="0,0.4,1", **more))
-    scores = json.loads((done.folder / "scores.json").read_text())["models"]
-    same = "before" if share == 0 else "fine-tuned"
-    assert scores["after"]["scores"] == scores[same]["scores"]
-    if share == 0:
-        expected = load_file(small / clip_model.WEIGHTS_FILE)
-    else:
-        expected = weights(clip_finetune.main(config(archive, small, tmp_path / "plain", **more)).folder)
-    for name, value in weights(done.folder).items():
-        assert torch.equal(value, expected[name]), name
-
-
-def test_what_cannot_be_blended_is_refused_first(archive, small, tmp_path, capsys):
-    with pytest.raises(ConfigError, match=r"^--wise-ft 0,2: 2 is not between"):
-        clip_finetune.main(config(archive, small, tmp_path / "run", wise_ft="0,2"))
-    with pytest.raises(ConfigError, match="never on test rows"):
-        clip_finetune.main(config(archive, small, tmp_path / "run", wise_ft="0,1", val_fraction=0.0))
-    assert capsys.readouterr().err == "" and not (tmp_path / "run").exists()
