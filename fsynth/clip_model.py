@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,24 @@ def _try_create(found: Found, network: str = "") -> ClipModel:
         raise ModelError(f"model {found.source} {state}; {found.how_to_get()}") from None
 
 
+@contextlib.contextmanager
+def _text_tower_in_reach(found: Found, architecture: Mapping[str, Any]) -> Iterator[None]:
+    """Of a text tower of transformers, open_clip asks the hub for the layout, also where weights are here."""
+    tower = architecture["text_cfg"].get("hf_model_name")
+    if not (found.is_local and tower):
+        yield
+        return
+    with hub.without_waiting():
+        try:
+            yield
+        except OSError as error:
+            raise ModelError(
+                f"model {found.source}: the layout of its text tower {tower} cannot be fetched "
+                f"({reason(error)}); put it into the cache where there is a network: `hf download {tower} "
+                "config.json`"
+            ) from None
+
+
 def _create(found: Found, name: str) -> ClipModel:
     import open_clip
 
@@ -191,15 +210,16 @@ def _create(found: Found, name: str) -> ClipModel:
         architecture["quick_gelu"] = True  # open_clip only warns, and the weights mean little without
     architecture, note = clip_folder.reconciled(found, architecture)
     in_folder = name.startswith("local-dir:") and found.file is not None
-    network = open_clip.create_model(
-        name,
-        pretrained=None if in_folder else found.tag or (str(found.file) if found.file else None),
-        load_weights=not in_folder,
-        require_pretrained=not in_folder,
-        force_quick_gelu=architecture.get("quick_gelu", False),
-        force_preprocess_cfg=(found.carried or {}).get("preprocess_cfg"),
-        **({"quick_gelu": architecture["quick_gelu"]} if note else {}),
-    )
+    with _text_tower_in_reach(found, architecture):
+        network = open_clip.create_model(
+            name,
+            pretrained=None if in_folder else found.tag or (str(found.file) if found.file else None),
+            load_weights=not in_folder,
+            require_pretrained=not in_folder,
+            force_quick_gelu=architecture.get("quick_gelu", False),
+            force_preprocess_cfg=(found.carried or {}).get("preprocess_cfg"),
+            **({"quick_gelu": architecture["quick_gelu"]} if note else {}),
+        )
     if in_folder:
         open_clip.load_checkpoint(network, str(found.file))
     tokenizer = open_clip.get_tokenizer(name)

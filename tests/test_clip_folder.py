@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import time
 
 import numpy as np
 import open_clip
 import pytest
 import torch
+from huggingface_hub import constants
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -217,3 +219,22 @@ def test_a_broken_record_is_refused_by_name(named, tmp_path):
     (folder / clip_folder.RECORD_FILE).write_text("[]")
     with pytest.raises(ModelError, match=r"fsynth.json cannot be read \(it holds a list"):
         clip_model.load(str(folder))
+
+
+def test_a_text_tower_whose_layout_is_on_the_hub_says_so_at_once_without_a_network(monkeypatch, saved_tower):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    started = time.monotonic()
+    with pytest.raises(ModelError, match=r"text tower organisation/text-tower cannot be fetched \(We couldn"):
+        clip_model.load(str(saved_tower))
+    assert time.monotonic() - started < 5
+
+
+@pytest.fixture
+def saved_tower(tmp_path):
+    """A folder of a model with a text tower of transformers, whose weights would be there."""
+    architecture = small_clip.plain(
+        hf_model_name="organisation/text-tower", hf_tokenizer_name="organisation/x"
+    )
+    (tmp_path / clip_folder.CONFIG_FILE).write_text(json.dumps({"model_cfg": architecture}))
+    save_file({"logit_scale": torch.zeros(())}, tmp_path / clip_folder.WEIGHTS_FILE)
+    return tmp_path
