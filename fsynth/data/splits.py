@@ -101,8 +101,8 @@ def split(
             empty. Without test rows the validation rows test, without these a seeded tenth of all pictures.
         by: ``official``, or ``garment``: no folder on two sides, sizes near those of ``official``.
         val_fraction: share of the training pictures set aside for validation; 0 takes what the data bring,
-            None as well, or sets `VALIDATION_SHARE` aside where they bring none and that is
-            `FEWEST_TO_VALIDATE` at least.
+            None as well, or sets `VALIDATION_SHARE` aside where they bring none and that is a garment, or
+            `FEWEST_TO_VALIDATE` pictures, at least.
         seed: of what is drawn.
 
     Raises:
@@ -110,7 +110,7 @@ def split(
         ConfigError: settings that the rows do not allow.
     """
     if val_fraction is None:
-        val_fraction = _usual_validation(names, official)
+        val_fraction = _usual_validation(names, official, by)
     check_options(by, val_fraction)
     if not any(len(official.get(side, ())) for side in (TEST, VALIDATION)):
         return _drawn(names, HashedSides(by, HELD_OUT, val_fraction, seed))
@@ -130,10 +130,16 @@ def split(
     return Splits(train, validation, test, names, "; ".join(how))
 
 
-def _usual_validation(names: Sequence[str], official: Mapping[str, Sequence[int]]) -> float:
-    brought = all(len(official.get(side, ())) for side in (VALIDATION, TEST))
-    pictures = len(official.get(TRAIN, ())) or len(names)
-    return VALIDATION_SHARE if not brought and pictures * VALIDATION_SHARE >= FEWEST_TO_VALIDATE else 0.0
+def _usual_validation(names: Sequence[str], official: Mapping[str, Sequence[int]], by: str) -> float:
+    """What is set aside unasked: nothing where that would be little or leave too few to divide."""
+    if all(len(official.get(side, ())) for side in (VALIDATION, TEST)):
+        return 0.0
+    train = official.get(TRAIN, ())
+    pictures = {names[row] for row in train} if len(train) else {*names}
+    enough = len(pictures) * VALIDATION_SHARE >= FEWEST_TO_VALIDATE
+    if enough and by == "garment":
+        enough = len({garment_of(name) for name in pictures}) * VALIDATION_SHARE >= 1
+    return VALIDATION_SHARE if enough else 0.0
 
 
 def _official(official: Mapping[str, Sequence[int]]) -> tuple[Rows, Rows, Rows, list[str]]:

@@ -199,3 +199,24 @@ def test_a_stratified_draw_is_seeded_and_differs_from_the_first_rows():
     assert first == choose_rows(100, 20, 0, labels) != choose_rows(100, 20, 1, labels)
     assert sum(row >= 90 for row in first) == 2
     assert not np.array_equal(first[:18], range(18))
+
+
+@pytest.mark.parametrize(
+    ("names", "by", "validation"),
+    [
+        (_names([100]), "official", True),
+        (_names([99]), "official", False),  # too little to choose by
+        (_names([2]) * 100, "official", False),  # two pictures of many sentences
+        (_names([5] * 20), "garment", True),
+        (_names([50] * 2), "garment", False),  # two garments are on two sides
+    ],
+)
+@pytest.mark.parametrize("tested", [False, True])
+def test_what_validates_unasked_never_leaves_too_few_to_divide(names, by, validation, tested):
+    rows = list(range(len(names)))
+    if tested:  # as many rows again, of the same garments, which test
+        names = [*names, *(name.replace("/", "/t", 2) if by == "official" else name for name in names)]
+        official = {"train": rows, "test": range(len(rows), len(names))}
+    divided = splits.split(names, official if tested else {}, by, None)
+    assert bool(len(divided.validation)) == validation
+    assert len(divided.train) and len(divided.test)
