@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from fsynth.plots import DEEP
 from fsynth.report.charts import Chart
-
-if TYPE_CHECKING:
-    pass
 
 THUMBNAIL = 128
 """Most pixels on a side of a picture from the data."""

@@ -66,7 +66,7 @@ def retrieval(folder: Path, options: Options) -> Section | None:
     shown = ("sentence", "pair") if record.get("group_by") == "sentence" else PROTOCOLS
     tables = [_table(protocol, models, record) for protocol in shown if protocol in record["bounds"]]
     tables += _seen(record)
-    title = "Retrieval, before and after" if "before" in models else "Retrieval"
+    title = "Retrieval, before and after" if {"before", "after"} <= models.keys() else "Retrieval"
     verdicts = [_verdict(found) for found in record.get("comparisons", ())]
     return Section(title, lead, (*verdicts, *tables), _facts(models, record))
 
@@ -132,7 +132,7 @@ def _seen(record: Mapping[str, Any]) -> list[Table]:
 
 
 def _facts(models: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[Fact, ...]:
-    if "before" in models and record.get("comparisons"):
+    if {"before", "after"} <= models.keys() and record.get("comparisons"):
         found = next(one for one in record["comparisons"] if one["model"] == "after")
         return (_change(found, record["bounds"]["group"]),)
     found = {name: scores["group"]["text_to_image"]["recall@10"] for name, scores in models.items()}

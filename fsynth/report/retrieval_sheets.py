@@ -11,6 +11,7 @@ from typing import Any
 from fsynth.errors import DataError, reason
 from fsynth.report import files
 from fsynth.report.blocks import (
+    MOST_THUMBNAILS,
     NARROW,
     NOTICE,
     Answer,
@@ -60,17 +61,30 @@ def sheets(folder: Path, options: Options) -> Section | None:
 
 def _sheets(folder: Path, record: Record, options: Options) -> Section:
     shown = _shown(record, options)
-    blocks: list[Block] = [_sheet(folder, record, shown, way, options) for way in HEADINGS]
+    blocks: list[Block] = [_sheet(folder, record, shown, way, options) for way in HEADINGS if shown[way]]
+    notice = NOTICE if blocks and _with_pictures(record, options) and not record["drawn"] else ""
     if record["pictures"] and not options.thumbnails:
         blocks.append(Words("Pictures are left out (--no-pictures): their own sentences stand for them."))
+    elif left := _left_out(record, shown):
+        blocks.append(Words(left))
     *earlier, last = record["models"]
     lead = (
         f"Some of the queries behind the scores, by the rank that {last} gives the first right answer, and "
         f"what it finds. Right, ticked and green, is any answer {RIGHT_IS[record['right']]}."
     )
     lead += f" Ranks are {' → '.join(record['models'])}." if earlier else ""
-    notice = NOTICE if _with_pictures(record, options) and not record["drawn"] else ""
     return Section("What it finds", lead, tuple(blocks), notice=notice)
+
+
+def _left_out(record: Record, shown: dict[str, list[Record]]) -> str:
+    """What is to be said of cases that found no room; nothing if all did."""
+    cases, kept = (sum(len(found[way]) for way in HEADINGS) for found in (record, shown))
+    if kept == cases:
+        return ""
+    return (
+        f"{kept} of {cases} cases are shown: the folders of a page share {MOST_THUMBNAILS} small pictures. "
+        "A report of this folder alone shows all."
+    )
 
 
 def _with_pictures(record: Record, options: Options) -> bool:

@@ -91,7 +91,7 @@ def _facts(record: Mapping[str, Any]) -> tuple[Fact, ...]:
     """What became of the pictures from elsewhere, which training has not seen."""
     own = {"gender", "sleeve", "category", "color"}
     found = [one for one in record["comparisons"] if one["task"] not in own]
-    if "before" not in record["models"] or not found:
+    if not ({"before", "after"} <= record["models"].keys() and found):
         return ()
     last = found[-1]
     task = record["tasks"][last["task"]]

@@ -292,3 +292,14 @@ def _size(picture: dict[str, str]) -> tuple[int, int]:
     with Image.open(io.BytesIO(base64.b64decode(data))) as opened:
         assert not opened.info.get("exif")
         return opened.size
+
+
+def test_a_model_that_is_only_called_before_was_not_fine_tuned(tmp_path):
+    folder = folders.write_clip_run(tmp_path / "evaluated")
+    file = folder / "scores.json"
+    record = json.loads(file.read_text())
+    record["models"]["other"] = record["models"].pop("after")
+    record["comparisons"][0]["model"] = "other"
+    file.write_text(json.dumps(record))
+    words = Page(report.build(folder)).words
+    assert "A right picture in the first ten" in words and "Retrieval, before and after" not in words

@@ -9,7 +9,7 @@ import pytest
 
 from fsynth import report
 from fsynth.errors import DataError
-from fsynth.report.blocks import NOTICE, Options
+from fsynth.report.blocks import NOTICE, Options, Sheet, Words
 from fsynth.report.retrieval_files import CASES, FOLDER, SIMILARITIES, rows_of
 from fsynth.report.retrieval_sheets import alike, room, sheets
 from tests.report import folders
@@ -76,7 +76,8 @@ def test_drawn_pictures_need_no_notice_but_are_called_so(tmp_path):
 def test_few_thumbnails_are_shared_out_among_whole_cases(run, thumbnails):
     options = Options(thumbnails=thumbnails)
     section = sheets(run, options)
-    cases = [case for sheet in section.blocks for case in sheet.cases]
+    found = [block for block in section.blocks if isinstance(block, Sheet)]
+    cases = [case for sheet in found for case in sheet.cases]
     sources = {
         one.source
         for case in cases
@@ -85,6 +86,12 @@ def test_few_thumbnails_are_shared_out_among_whole_cases(run, thumbnails):
     }
     assert len(sources) <= room(run, options) <= 2 * thumbnails // 3
     assert (len(cases) == 12) == (thumbnails == 64)
+    assert all(sheet.cases for sheet in found) and bool(section.notice) == bool(sources)
+    said = [block.text for block in section.blocks if isinstance(block, Words)]
+    if thumbnails < 64:
+        assert said[0].startswith(f"{len(cases)} of 12 cases are shown")
+    else:
+        assert not said
     if thumbnails == 32:
         assert {case.level for case in cases} == {"among the best", "among the worst", "drawn by lot"}
 
