@@ -26,10 +26,10 @@ _NOTE = """\
 * compare with this one. attributes: a perfect eye for gender, sleeve, category and colour, and nothing else;
   frequencies: one that also names the more frequent sentence first"""
 _SIDES = {
-    ("sentence", "seen"): "captions that training had",
-    ("sentence", "unseen"): "captions that it had not",
-    ("group", "seen"): "captions of groups that training had",
-    ("group", "unseen"): "captions of groups that it had not",
+    ("sentence", "seen"): "captions that training pairs have, too",
+    ("sentence", "unseen"): "captions that no training pair has",
+    ("group", "seen"): "captions of groups that training pairs have, too",
+    ("group", "unseen"): "captions of groups that no training pair has",
 }
 
 
@@ -147,6 +147,8 @@ def told(tasks: Sequence[Task], models: Mapping[str, Hits]) -> str:
         lines.append(["    each class counting as much", *balanced, _percent(task.chance), "", ""])
     left = ", ".join(f"{task.name} {task.left_out:,}" for task in tasks if task.left_out)
     notes = [f"  left out, their label not being stated: {left}"] if left else []
+    if len(models) > 1:
+        notes.append(f"  + and -: the pictures show it to be better or worse than {next(iter(models))}")
     return "\n".join([_TOLD, _aligned(lines), *notes])
 
 

@@ -132,7 +132,9 @@ def test_the_record_and_the_table_hold_every_model_and_what_was_left_out():
     assert "before" in lines[1] and "after" in lines[1]
     assert "color, 3 classes" in lines[2] and "100.0 % (96.9 to 100.0) +" in lines[2] and "120" in lines[2]
     assert "33.3 %" in lines[2] and "50.0 %" in lines[2]
-    assert lines[-1].strip() == "left out, their label not being stated: color 7"
+    assert lines[-2].strip() == "left out, their label not being stated: color 7"
+    assert lines[-1].strip() == "+ and -: the pictures show it to be better or worse than before"
+    assert "+ and -" not in score_table.told(tasks, {"alone": told["before"]})
 
 
 # --------------------------------------------------------------------------------------------------

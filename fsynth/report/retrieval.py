@@ -46,10 +46,10 @@ PROTOCOLS = {
 SHOWN = tuple(score for score in SCORES if score not in ("true_recall@1", "true_recall@5"))
 WORDS = {"true_recall@10": "share of all right in 10", "mrr": "MRR", "map": "mAP"}
 SIDES = {
-    ("sentence", "seen"): "sentences that training had",
-    ("sentence", "unseen"): "sentences that it had not",
-    ("group", "seen"): "sentences of groups that training had",
-    ("group", "unseen"): "sentences of groups that it had not",
+    ("sentence", "seen"): "sentences that training pairs have, too",
+    ("sentence", "unseen"): "sentences that no training pair has",
+    ("group", "seen"): "sentences of groups that training pairs have, too",
+    ("group", "unseen"): "sentences of groups that no training pair has",
 }
 
 
@@ -73,7 +73,7 @@ def retrieval(folder: Path, options: Options) -> Section | None:
 
 def _verdict(found: Mapping[str, Any]) -> Words:
     sentences = [found["text"], *([found["details"]] if "details" in found else [])]
-    if found["model"] == "after":  # not a name of somebody's
+    if found["model"] in ("after", "fine-tuned"):  # not a name of somebody's
         sentences[0] = _capital(sentences[0])
     text = " ".join(f"{sentence}." for sentence in (sentences[0], *map(_capital, sentences[1:])))
     signs = re.sub(r"(?<= )-(?=\d)", "−", text.replace("->", "→"))
@@ -128,7 +128,7 @@ def _seen(record: Mapping[str, Any]) -> list[Table]:
                     for way, arrow in DIRECTIONS.items()
                 ]
     lead = "Recall@1, any picture and any sentence of the group being right, among all answers."
-    return [Table("Known from training or not", ("", *record["models"]), groups, lead)] if groups else []
+    return [Table("Among the training pairs or not", ("", *record["models"]), groups, lead)] if groups else []
 
 
 def _facts(models: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[Fact, ...]:

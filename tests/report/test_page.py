@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -303,3 +304,15 @@ def test_a_model_that_is_only_called_before_was_not_fine_tuned(tmp_path):
     file.write_text(json.dumps(record))
     words = Page(report.build(folder)).words
     assert "A right picture in the first ten" in words and "Retrieval, before and after" not in words
+
+
+def test_the_last_models_column_stands_out_among_any_number_of_limits(tmp_path):
+    folder = folders.write_clip_run(tmp_path / "run")
+    html = report.build(folder).read_text()
+    record = json.loads((folder / "scores.json").read_text())["models"]["after"]["scores"]
+    rows = sum(len(scores) - 2 for ways in record.values() for scores in ways.values())
+    latest = re.findall(r'<td class="latest">([^<]*)</td>', html)
+    assert len(latest) == rows  # all but true recall@1 and @5
+    assert html.count('<td class="limit">') == rows * 3 - 2 * (len(record["group"]["text_to_image"]) - 2)
+    ranks = [text for text in latest if re.fullmatch(r"[\d,]+\.\d", text)]
+    assert f"{record['pair']['image_to_text']['mean_rank']:,.1f}" == ranks[-1]
