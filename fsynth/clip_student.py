@@ -132,6 +132,6 @@ class Student:
             say(f"adapters: {folder} (peft), merged into the model")
 
     def forget_epochs(self) -> None:
-        """Remove the best epoch's file: the model is saved."""
+        """Remove the best epoch's file: the run is whole but for its result.json."""
         if self._validation is not None:
             self._validation.remove()

@@ -68,13 +68,17 @@ class Validation:
         return values
 
     def go_on(self, run: Path) -> None:
-        """Of a resumed run: what its epochs scored so far, by its metrics.jsonl and the weights it kept."""
+        """Of a resumed run: what its epochs scored so far, by its metrics.jsonl and the weights it kept.
+
+        Raises:
+            OutputError: weights of the best epoch that are gone or cannot be read.
+        """
         log = run / "metrics.jsonl"
         for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
             values = json.loads(line)
             if values.get("epoch") and values.get("validation_recall", -1.0) > self.recall:
                 self.recall, self.epoch = values["validation_recall"], values["epoch"]
-        if self.best is not None and self.best.exists():
+        if self.best is not None and (self.epoch or self.best.exists()):
             kept = _read(self.best)
             self.recall, self.epoch = kept["recall"], kept["epoch"]
 
@@ -105,7 +109,7 @@ class Validation:
             )
 
     def remove(self) -> None:
-        """For the end: the best epoch's weights are in the model by now."""
+        """For the end: the best epoch's weights are in the model that is written."""
         if self.best is not None:
             self.best.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # checkpoints to resume from are there, too

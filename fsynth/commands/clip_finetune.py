@@ -174,7 +174,6 @@ def _finetune(
         judged.judge("fine-tuned", model)
         blend = blending.settle(run.folder).share
     reloaded = _save(run, model, chosen, _training(config, source, run, len(pairs), blend))
-    student.forget_epochs()
     judged.judge("after", reloaded)
     comparisons = judged.comparisons()
     comparison = comparisons[-1]
@@ -187,6 +186,7 @@ def _finetune(
     say(f"\n{comparison.text()}{advice}\n{comparison.details()}")
     say(retrieval_pictures.where(run.folder))
     say(f"model: {run.folder / 'model'} (an open_clip folder: local-dir:{run.folder / 'model'})")
+    student.forget_epochs()  # last: a run that is stopped before takes them up again
     return ClipFinetuneResult(
         folder=run.folder,
         model=model.source,

@@ -169,6 +169,34 @@ def test_the_weights_of_the_best_epoch_or_the_last_are_saved(
     assert (line in capsys.readouterr().err) == (keep == "best")
 
 
+def test_a_run_stopped_after_its_model_was_written_still_has_the_best_epoch(
+    archive, small, tmp_path, monkeypatch
+):
+    """4 steps an epoch, a checkpoint after 11: the best epoch, the first, is not trained again."""
+    made_up = iter([0.2, 0.6, 0.3, 0.4, 0.2, 0.4])
+    monkeypatch.setattr(clip_validation, "mean_group_recall", lambda scores: next(made_up))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clip_finetune.retrieval_pictures, "write", lambda *given, **more: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            clip_finetune.main(config(archive, small, tmp_path / "cut", checkpoint_every=11))
+    written = weights(tmp_path / "cut")
+    assert cli.run(["clip-finetune", "--resume", str(tmp_path / "cut")]) == 0
+    again = weights(tmp_path / "cut")
+    assert all(torch.equal(again[name], value) for name, value in written.items())
+    assert not (tmp_path / "cut" / "checkpoints" / "best-epoch.pt").exists()
+
+
+def test_a_best_epoch_that_is_gone_ends_a_resumed_run(archive, small, tmp_path, monkeypatch, capsys):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clip_finetune, "_save", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            clip_finetune.main(config(archive, small, tmp_path / "cut", checkpoint_every=11))
+    (tmp_path / "cut" / "checkpoints" / "best-epoch.pt").unlink()
+    capsys.readouterr()
+    assert cli.run(["clip-finetune", "--resume", str(tmp_path / "cut")]) == 1
+    assert re.search(r"best-epoch\.pt cannot be read .*; start a new run", capsys.readouterr().err)
+
+
 def test_without_rows_to_validate_the_last_epoch_is_saved(archive, small, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(clip_validation, "LEAST_ROWS", 100)
     settings = config(archive, small, tmp_path / "few", epochs=1)
