@@ -121,7 +121,9 @@ def absolute(model: str) -> str:
     name, colon, file = model.partition(":")
     if model != TINY and Path(model).expanduser().exists():
         return str(Path(model).expanduser().resolve())
-    return f"{name}:{Path(file).resolve()}" if colon and Path(file).is_file() else model
+    path = Path(file).expanduser()
+    is_path = colon and (path.is_file() or (name == "local-dir" and path.is_dir()))
+    return f"{name}:{path.resolve()}" if is_path else model
 
 
 def _folder(folder: Path, what: str) -> str:

@@ -210,6 +210,9 @@ def test_paths_are_made_absolute_and_names_are_kept(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert clip_folder.absolute("ViT-B-32:weights.pt") == f"ViT-B-32:{tmp_path / 'weights.pt'}"
     assert clip_folder.absolute("weights.pt") == str(tmp_path / "weights.pt")
+    (tmp_path / "model").mkdir()
+    assert clip_folder.absolute("model") == str(tmp_path / "model")
+    assert clip_folder.absolute("local-dir:model") == f"local-dir:{tmp_path / 'model'}"
     for name in ("tiny", "ViT-B-32:openai", "hf-hub:org/name"):
         assert clip_folder.absolute(name) == name
 
