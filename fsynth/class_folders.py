@@ -166,12 +166,18 @@ def _from_folders(folder: Path, most: int) -> ClassPictures:
         raise DataError(
             f"--zero-shot {folder}: class folder {root / empty[0]} holds no pictures; take it out"
         )
+    classes = tuple(" ".join(name.replace("_", " ").split()) for name in by_class)
+    if twice := [name for name in classes if classes.count(name) > 1]:
+        raise DataError(
+            f"--zero-shot {folder}: two class folders in {root} are both called '{twice[0]}'; put their "
+            "pictures into one"
+        )
     files = [file for found in by_class.values() for file in found]
     truth = [number for number, found in enumerate(by_class.values()) for _ in found]
     rows = _drawn(truth, most)
     return ClassPictures(
         name=f"{folder.resolve().name}/",
-        classes=tuple(" ".join(name.replace("_", " ").split()) for name in by_class),
+        classes=classes,
         truth=tuple(truth[row] for row in rows),
         found=len(truth),
         pictures=_Files(tuple(files[row] for row in rows)),

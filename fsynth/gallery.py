@@ -50,7 +50,7 @@ class Gallery:
             DataError: there are none.
         """
         if len(dataset) == 0:
-            raise DataError("there are no held-out rows to retrieve among; test_ind of ind.mat is empty")
+            raise DataError("there are no held-out rows to retrieve among; every row of the data trains")
         if samples > len(dataset):
             say(f"--n-samples {samples:,} is more than the {len(dataset):,} held-out rows: all are used")
         rows = choose_rows(len(dataset), min(samples, len(dataset)), seed)
