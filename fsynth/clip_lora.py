@@ -111,7 +111,7 @@ def _adaptable(network: nn.Module, tower: Tower, kinds: tuple[type, ...]) -> lis
 
 def describe(plan: Plan) -> str:
     """Where adapters sit and how strong they are, in one line."""
-    kinds = sorted({name.rpartition(".")[2] for name in plan.names})
+    kinds = sorted({re.search(r"[^.]*[^.\d]\d*(\.\d+)?$", name)[0] for name in plan.names})
     return (
         f"adapters: {'DoRA' if plan.dora else 'LoRA'} of rank {plan.rank}, alpha {plan.alpha:g}, on "
         f"{counted(len(plan.names), 'module')} ({', '.join(kinds)})"

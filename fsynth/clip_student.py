@@ -83,6 +83,11 @@ class Student:
         for line in (clip_lora.describe(adapters), *adapters.notes) if adapters else ():
             say(line)
         say(clip_tuning.describe(self.network))
+        if self.ema is not None:
+            say(
+                f"running mean: of the weights that learn, decay {decay:g} (less in the first steps); it is "
+                "scored and saved in their place"
+            )
 
     def validate_on(self, gallery: Gallery, run: Path, keep: str, workers: int) -> dict[str, Any]:
         """Score the network now and after each epoch on these rows, in this process; returns what to log.

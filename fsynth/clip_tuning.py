@@ -163,7 +163,7 @@ def check(warmup: float, compiles: bool) -> None:
 def describe_rates(optimizer: Any, steps: int, warmup: int) -> list[str]:
     """The rates and their schedule in lines, before the first step; a short run gets a warning."""
     rates = [group["lr"] for group in optimizer.param_groups]
-    below = f" (embeddings and first blocks from {min(rates):.1e})" if min(rates) < max(rates) else ""
+    below = f" (the lowest weights {min(rates):.1e})" if min(rates) < max(rates) else ""
     lines = [
         f"learning rate: {max(rates):.1e}{below} after {counted(warmup, 'step')} of warm-up, "
         "then a cosine to 0"

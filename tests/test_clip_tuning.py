@@ -184,8 +184,7 @@ def test_a_decay_of_layers_is_scheduled_and_said():
     groups = [{"params": [network.weight], "lr": 1e-5}, {"params": [network.bias], "lr": 3.2e-7}]
     optimizer = torch.optim.AdamW(groups)
     assert clip_tuning.describe_rates(optimizer, 100, 5) == [
-        "learning rate: 1.0e-05 (embeddings and first blocks from 3.2e-07) after 5 steps of warm-up, then a "
-        "cosine to 0"
+        "learning rate: 1.0e-05 (the lowest weights 3.2e-07) after 5 steps of warm-up, then a cosine to 0"
     ]
     schedule = clip_tuning.make_schedule(optimizer, 100, 5)
     assert schedule.get_last_lr() == pytest.approx([1e-5 / 6, 3.2e-7 / 6])
