@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fsynth import clip_model, loading, ranking, retrieval, score_names
+from fsynth.caption_groups import CaptionGroups
 from fsynth.clip_model import ClipModel
 from fsynth.comparison import Comparison, compare
 from fsynth.console import is_main_process
@@ -74,16 +75,21 @@ def evaluate(gallery: Gallery, model: ClipModel, workers: int = 0, title: str = 
         shown = clip_model.Pictures(gallery.dataset, gallery.rows, model.transform())
         pictures = encode(shown, model, workers, title)
         captions = clip_model.encode_sentences(model, gallery.captions.sentences)
-    return Evaluation(gallery, pictures, captions, _rank(gallery, pictures, captions))
+    return Evaluation(gallery, pictures, captions, rank(gallery.captions, pictures, captions))
 
 
-def _rank(gallery: Gallery, pictures: Tensor, captions: Tensor) -> Ranking:
+def rank(found: CaptionGroups, pictures: Tensor, captions: Tensor) -> Ranking:
+    """`fsynth.ranking.rank`, with a progress bar where it takes long.
+
+    Args:
+        found: the captions of the pictures.
+        pictures, captions: features as of an `Evaluation`.
+    """
     from tqdm.auto import tqdm
 
     queries, quiet = len(pictures) + len(captions), not is_main_process()
     with tqdm(total=queries, desc="ranking", unit="query", delay=SHOWN_AFTER, disable=quiet) as bar:
-        own = gallery.captions
-        return ranking.rank(pictures, captions, own.sentence, own.group, bar.update)
+        return ranking.rank(pictures, captions, found.sentence, found.group, bar.update)
 
 
 @contextlib.contextmanager
