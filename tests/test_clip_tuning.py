@@ -7,6 +7,7 @@ import torch
 
 from fsynth import clip_lora, clip_tiny, clip_towers, clip_tuning
 from fsynth.errors import ConfigError, ModelError
+from fsynth.short_text import ShortText
 from tests import tower_kinds
 
 
@@ -239,6 +240,34 @@ def test_a_tower_that_cannot_compute_again_is_refused_unless_it_is_locked(tmp_pa
     clip_tuning.lock(network, "image")
     clip_tuning.compute_again(network)
     assert network.text.transformer.grad_checkpointing
+
+
+def test_compiling_changes_neither_names_nor_gradients(tmp_path, monkeypatch):
+    """Traced with adapters and cut sentences, not translated to C++, which takes minutes."""
+    torch_compile, traced = torch.compile, []
+
+    def trace(function, **more):
+        traced.append(function)
+        return torch_compile(function, backend="eager", **more)
+
+    monkeypatch.setattr(torch, "compile", trace)
+    gradients = []
+    for compiles in (False, True):
+        network = tower_kinds.make("vit", tmp_path)
+        clip_lora.add(network, clip_lora.plan(network, 2), 0)
+        names = set(network.state_dict())
+        if compiles:
+            clip_tuning.compile_training(network)
+        pictures, tokens = tower_kinds.inputs(network)
+        found = ShortText(network.train())(pictures, tokens[:, :6])
+        (found[0] * found[1]).sum().backward()
+        assert set(network.state_dict()) == names
+        gradients.append({name: value.grad for name, value in network.named_parameters()})
+    plain, compiled = (
+        {name: value for name, value in some.items() if value is not None} for some in gradients
+    )
+    assert len(traced) == 1 and set(plain) == set(compiled)
+    assert all(torch.allclose(value, compiled[name], atol=1e-6) for name, value in plain.items())
 
 
 def test_a_machine_that_cannot_compile_is_told_before_anything_begins(monkeypatch):
