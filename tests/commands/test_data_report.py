@@ -165,7 +165,7 @@ def test_the_page_is_made_again_without_the_data(tmp_path, folder):
     assert len(again.pictures) == len(page.pictures) and "Examples" in again.words
     assert not Page(report.build(result.folder, pictures=False)).pictures
     next((result.folder / "thumbnails").iterdir()).unlink()
-    with pytest.raises(DataError, match=r"webp cannot be read \(No such file.*\); run data-report"):
+    with pytest.raises(DataError, match=r"webp cannot be read \(No such file.*\); run its command again, or"):
         report.build(result.folder)
 
 

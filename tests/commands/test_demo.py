@@ -42,7 +42,7 @@ def test_everything_ends_in_one_page(tmp_path, capsys):
         assert head in words
     assert "not a score" in words
     assert result.scores["is"]["pictures"] == 3
-    assert set(result.before) == set(result.after) == {"group", "pair"}
+    assert set(result.before) == set(result.after) == {"pair", "sentence", "group"}
     talk = capsys.readouterr().err
     assert [f"[{number}/6]" in talk for number in range(1, 7)] == [True] * 6
     for command in ("fsynth clip-finetune", "fsynth sd-train --lr", "fsynth sample --prompts"):
