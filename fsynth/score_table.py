@@ -85,7 +85,7 @@ def _seen(found: Mapping[str, Evaluation]) -> list[str]:
                 size = f"{counted(captions, 'caption')}, {counted(pictures, 'picture')}"
                 lines.append([f"{_SIDES[kind, side]}: {size}"])
                 lines += _apart(found, kind, side)
-    return [_aligned(lines)] if len(lines) > 1 else []
+    return ["", _aligned(lines)] if len(lines) > 1 else []
 
 
 def _apart(found: Mapping[str, Evaluation], kind: str, side: str) -> list[list[str]]:

@@ -30,7 +30,7 @@ DIRECTIONS = {"text_to_image": "sentence → picture", "image_to_text": "picture
 PROTOCOLS = {
     "group": (
         "Any picture and any sentence of the group is right",
-        "Sentences of a group say the same of the garment.",
+        "Sentences of a group say the same of the garment. True recall is the share of all right answers.",
     ),
     "sentence": (
         "Any picture of the sentence is right",
@@ -44,7 +44,9 @@ PROTOCOLS = {
     ),
 }
 SHOWN = tuple(score for score in SCORES if score not in ("true_recall@1", "true_recall@5"))
-WORDS = {"true_recall@10": "share of all right in 10", "mrr": "MRR", "map": "mAP"}
+ONE_RIGHT = (("pair", "text_to_image"), ("pair", "image_to_text"), ("sentence", "image_to_text"))
+"""Where a query has one right answer, so that true recall is recall, and mAP is MRR."""
+WORDS = {"mrr": "MRR", "map": "mAP"}
 SIDES = {
     ("sentence", "seen"): "sentences that training pairs have, too",
     ("sentence", "unseen"): "sentences that no training pair has",
@@ -98,7 +100,8 @@ def _rows(protocol: str, way: str, found: Sequence[Mapping[str, float]], bounds:
     limits, compared = bounds[protocol][way], COMPARED_WITH[protocol][way]
     ideals = dict.fromkeys((compared, "ceiling", "chance"))  # in ``group`` the first is the ceiling
     rows: list[Row] = []
-    for score in (score for score in SHOWN if score in found[0]):
+    left = ("true_recall@10", "map") if (protocol, way) in ONE_RIGHT else ()
+    for score in (score for score in SHOWN if score in found[0] and score not in left):
         values = tuple(one[score] for one in found)
         ends = [limits.get(limit_name(ideal, score)) for ideal in ideals]
         track = Track(values, ends[-1], ends[-2]) if score.startswith("recall@") else ""

@@ -9,8 +9,8 @@ import yaml
 from safetensors.torch import load_file
 
 from fsynth import cli, clip_model, report
-from fsynth.commands import clip_finetune
-from fsynth.config import ClipFinetuneConfig, ClipFinetuneMemory, ClipFinetuneOptimizer
+from fsynth.commands import clip_eval, clip_finetune
+from fsynth.config import ClipEvalConfig, ClipFinetuneConfig, ClipFinetuneMemory, ClipFinetuneOptimizer
 from fsynth.data import sources, synthetic
 from fsynth.errors import ConfigError, FsynthError, OutputError
 from tests import launches, small_clip
@@ -77,6 +77,18 @@ def test_a_run_shows_what_it_finds_on_the_rows_that_are_scored(done, archive):
     assert shown and all(sentences[one["row"]] == one["text"] for one in shown)
     assert (done.folder / "retrieval.png").is_file() and (done.folder / "similarities.png").is_file()
     assert "What it finds" in report.build(done.folder).read_text(encoding="utf-8")
+
+
+def test_clip_eval_gives_the_numbers_of_the_run(done, archive, small, tmp_path):
+    settings = {"data": archive, "password_file": archive / "password.txt"}
+    models = (str(small), str(done.folder))
+    judged = clip_eval.main(ClipEvalConfig(**settings, model=models, output=tmp_path / "eval"))
+    assert list(judged.scores.values()) == [done.before, done.after]
+    assert judged.comparisons[0].recall_at_1 == done.comparison.recall_at_1
+    assert (judged.comparisons[0].low, judged.comparisons[0].high) == (
+        done.comparison.low,
+        done.comparison.high,
+    )
 
 
 def test_the_fine_tuned_folder_loads_in_open_clip(done):

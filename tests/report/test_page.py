@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fsynth import report, scores
+from fsynth import evaluation, report, scores
 from fsynth.commands import data_labels
 from fsynth.config import DataLabelsConfig
 from fsynth.errors import DataError
@@ -216,6 +216,23 @@ def test_the_table_holds_the_numbers_of_the_record(tmp_path):
                 for k in (1, 5, 10):
                     assert f"{100 * direction[f'recall@{k}']:.1f} %" in words
     assert f"{100 * record['bounds']['pair']['text_to_image']['ceiling@1']:.1f} %" in words
+
+
+def test_the_tables_say_what_a_perfect_eye_reaches_and_what_training_had(tmp_path):
+    gallery = folders.gallery_of(40).trained_on(["the lady wore a <b>red</b> dress."])
+    found = {name: folders.evaluation_of(gallery, noise) for name, noise in (("a", 2.0), ("b", 0.2))}
+    about = {name: {"preprocessing": {}} for name in found}
+    record = evaluation.record("data", gallery, about, found, evaluation.comparisons(gallery, found))
+    (tmp_path / "scores.json").write_text(json.dumps(record))
+    words = Page(report.build(tmp_path)).words
+    eye = record["bounds"]["sentence"]["image_to_text"]["frequencies@1"]
+    assert "perfect eye" in words and f"{100 * eye:.1f} %" in words
+    assert f"{record['models']['b']['scores']['group']['text_to_image']['map']:.3f}" in words
+    assert "too: 1, of 3 pictures" in words and "has: 13, of 37 pictures" in words
+    assert "Group recall@1: text → image" in words
+    record["group_by"] = "sentence"
+    (tmp_path / "scores.json").write_text(json.dumps(record))
+    assert "any sentence of the group is right" not in Page(report.build(tmp_path)).words
 
 
 @pytest.mark.parametrize(
