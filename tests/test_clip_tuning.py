@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from fsynth import clip_lora, clip_tiny, clip_towers, clip_tuning
+from fsynth import clip_lora, clip_model, clip_recipe, clip_tiny, clip_towers, clip_tuning
+from fsynth.config import ClipFinetuneOptimizer
 from fsynth.errors import ConfigError, ModelError
 from fsynth.short_text import ShortText
 from tests import tower_kinds
@@ -43,6 +44,14 @@ def test_batch_norms_of_a_residual_tower_are_found(tmp_path):
     model = clip_tiny.create_tiny(tmp_path / "tiny", ["a red tee."] * 3)
     layers = clip_tuning.held_still(model.network)
     assert len(layers) > 10 and all(hasattr(layer, "running_mean") for layer in layers)
+
+
+def test_the_recipe_by_default():
+    settings = ClipFinetuneOptimizer()
+    assert (settings.weight_decay, settings.warmup, settings.max_grad_norm) == (0.1, 0.05, 1.0)
+    assert settings.layer_decay == 1 and clip_recipe.FOR_REAL["lr"] == 1e-5
+    crop, *_ = clip_model.load("tiny").transform(train=True).transforms
+    assert type(crop).__name__ == "RandomResizedCrop" and tuple(crop.scale) == (0.9, 1.0)
 
 
 # --------------------------------------------------------------------------------------------------

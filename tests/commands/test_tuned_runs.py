@@ -26,7 +26,7 @@ EVERYTHING = {
     "lora": ClipFinetuneLora(dropout=0.1),
     "tuning": ClipFinetuneTuning(ema=0.9),
     "optimizer": ClipFinetuneOptimizer(layer_decay=0.7),
-    "memory": ClipFinetuneMemory(checkpointing=True),
+    "memory": ClipFinetuneMemory(checkpointing=True, micro_batch=4),
 }
 
 
