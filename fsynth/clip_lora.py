@@ -182,8 +182,8 @@ def _attention_layer() -> type[nn.Module]:
 
 
 class GradientWatch:
-    """Whether the first step's gradient reaches every adapter: one that is never called would pass for
-    trained."""
+    """Whether the first step's gradient reaches every adapter: one that is never called, or whose answer
+    nobody uses, would pass for trained."""
 
     def __init__(self, network: nn.Module) -> None:
         learning = [name for name, value in network.named_parameters() if value.requires_grad]
@@ -193,8 +193,9 @@ class GradientWatch:
             for name in self._waiting
         ]
 
-    def _see(self, name: str, _: nn.Parameter) -> None:
-        self._waiting.discard(name)
+    def _see(self, name: str, adapter: nn.Parameter) -> None:
+        if adapter.grad is not None and adapter.grad.any():
+            self._waiting.discard(name)
 
     def check(self) -> None:
         """Call it after each step: the first one decides.
@@ -211,7 +212,7 @@ class GradientWatch:
             first = min(self._waiting).partition(".lora_B")[0]
             raise ModelError(
                 f"{counted(len(self._waiting), 'adapter')} got no gradient in the first step, {first} among "
-                "them: this tower does not call what they sit on; leave --lora-rank out, or choose the "
+                "them: this tower does not use what they sit on; leave --lora-rank out, or choose the "
                 "other of lora.towers"
             )
 

@@ -11,7 +11,7 @@ from torch import nn
 from fsynth import clip_lora, clip_tuning, clip_validation
 from fsynth.clip_model import ClipModel
 from fsynth.clip_tuning import Locked
-from fsynth.clip_validation import Validation
+from fsynth.clip_validation import Keep, Validation
 from fsynth.console import is_main_process, say
 from fsynth.ema import Ema
 from fsynth.errors import ConfigError
@@ -76,6 +76,7 @@ class Student:
         self.model, self.network = model, model.network
         self.adapted = clip_lora.add(self.network, adapters, seed_of(seed, "adapters")) if adapters else None
         self.ema = None if decay is None else Ema(self.network, decay)
+        self._largest_scale = clip_tuning.largest_scale(self.network)
         self.states = [self.ema] if self.ema else []
         self._validation: Validation | None = None
         # a process whose share of a batch is padding has no gradient worth a look; the first one has rows
@@ -89,17 +90,21 @@ class Student:
                 "scored and saved in their place"
             )
 
-    def validate_on(self, gallery: Gallery, run: Path, keep: str, workers: int) -> dict[str, Any]:
+    def validate_on(
+        self, gallery: Gallery, run: Path, keep: Keep, workers: int, *, resumed: bool
+    ) -> dict[str, Any]:
         """Score the network now and after each epoch on these rows, in this process; returns what to log.
 
         Args:
-            run: the run's folder, where the best epoch's weights are kept, and what earlier epochs of a
+            run: the run's folder, where the best weights are kept, and what earlier epochs of a
                 resumed run scored stands.
-            keep: ``best`` or ``last``.
         """
         self._validation = Validation.of(gallery, self.model, self.ema, run, keep, workers)
         found = self._validation.begin()
-        self._validation.go_on(run)
+        if resumed:
+            self._validation.go_on(run)
+        else:
+            self._validation.keep_start()
         say(f"at the start{clip_validation.described(found)}")
         return found
 
@@ -109,7 +114,7 @@ class Student:
         Raises:
             ModelError: adapters that the first step's gradient did not reach.
         """
-        clip_tuning.keep_scale(self.network)
+        clip_tuning.keep_scale(self.network, self._largest_scale)
         if self.ema is not None:
             self.ema.update()
         if self._reached is not None:
@@ -119,8 +124,14 @@ class Student:
         """Score the epoch's weights; returns what to log, nothing where nobody validates."""
         return {} if self._validation is None else self._validation.after_epoch(epoch)
 
+    @property
+    def epoch(self) -> int | None:
+        """Whose weights are kept, once settled; 0 is before the first step, None the last of all."""
+        kept = self._validation is not None and self._validation.best is not None
+        return self._validation.epoch if kept else None
+
     def settle(self, run: Path, judge_raw: Callable[[], object]) -> None:
-        """Make the network what is to be saved: of the best epoch, the running mean if there is one, adapters
+        """Make the network what is to be saved: the weights kept, the running mean if there is one, adapters
         written to RUN/adapter and merged.
 
         Args:
@@ -137,6 +148,6 @@ class Student:
             say(f"adapters: {folder} (peft), merged into the model")
 
     def forget_epochs(self) -> None:
-        """Remove the best epoch's file: the run is whole but for its result.json."""
+        """Remove the file of the best weights: the run is whole but for its result.json."""
         if self._validation is not None:
             self._validation.remove()

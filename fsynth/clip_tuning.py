@@ -187,11 +187,17 @@ def make_schedule(optimizer: Any, steps: int, warmup: int) -> torch.optim.lr_sch
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def keep_scale(network: nn.Module) -> None:
-    """Hold a logit scale that learns at ln 100 at most, as CLIP does."""
+def largest_scale(network: nn.Module) -> float:
+    """Where a logit scale (a logarithm) that learns ends: at ln 100, as in CLIP; a model that came with more,
+    as SigLIP's ln 118, gets no higher."""
+    return max(LARGEST_LOGIT_SCALE, network.logit_scale.item())
+
+
+def keep_scale(network: nn.Module, largest: float) -> None:
+    """Hold a logit scale that learns between 0 and `largest_scale`, which was asked before training."""
     if network.logit_scale.requires_grad:
         with torch.no_grad():
-            network.logit_scale.clamp_(0, LARGEST_LOGIT_SCALE)
+            network.logit_scale.clamp_(0, largest)
 
 
 # --------------------------------------------------------------------------------------------------

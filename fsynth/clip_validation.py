@@ -1,4 +1,4 @@
-"""Validation while a CLIP model trains: what each epoch's weights retrieve, and the best epoch's kept."""
+"""Validation while a CLIP model trains: what the start and each epoch retrieve, and the best one kept."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -19,8 +19,8 @@ from fsynth.evaluation import evaluate
 from fsynth.gallery import Gallery
 from fsynth.retrieval import Scores
 
-SEED = 0
-"""The run's seed does not choose the rows: epochs compare between runs."""
+Keep = Literal["best", "best epoch", "last"]
+"""Which weights are kept; the start takes part in ``best`` alone."""
 
 LEAST_ROWS = 100
 """Of fewer rows, the best epoch is the luckiest one: by chance a recall of 50 % is 5 points off."""
@@ -33,7 +33,8 @@ class Validation:
     Attributes:
         gallery: the rows.
         ema: the running mean that is scored in place of the weights, where there is one.
-        best: file of the best epoch's weights; None keeps the last ones.
+        best: file of the best weights; None keeps the last ones.
+        counts_start: whether weights that did not learn can be the best.
     """
 
     gallery: Gallery
@@ -41,25 +42,26 @@ class Validation:
     ema: Ema | None
     best: Path | None
     workers: int
+    counts_start: bool
     start: float = 0.0
     recall: float = -1.0
-    """The best epoch's."""
+    """The best."""
     epoch: int = 0
-    """The best one, from 1; 0 before the first."""
+    """The best one, from 1; 0 is the start."""
 
     @staticmethod
     def of(
-        gallery: Gallery, model: ClipModel, ema: Ema | None, run: Path, keep: str, workers: int
+        gallery: Gallery, model: ClipModel, ema: Ema | None, run: Path, keep: Keep, workers: int
     ) -> Validation:
         """The validation of a run; too few rows to choose an epoch by are said."""
         few = len(gallery.rows) < LEAST_ROWS
-        if keep == "best" and few:
+        if keep != "last" and few:
             say(
                 f"validation: {len(gallery.rows)} rows cannot tell the best epoch ({LEAST_ROWS} can), so the "
                 "last one's weights are kept; --val-fraction sets more rows aside"
             )
-        best = run / "checkpoints" / "best-epoch.pt" if keep == "best" and not few else None
-        return Validation(gallery, model, ema, best, workers)
+        best = run / "checkpoints" / "best-epoch.pt" if keep != "last" and not few else None
+        return Validation(gallery, model, ema, best, workers, counts_start=keep == "best")
 
     def begin(self) -> dict[str, Any]:
         """Score the model before its first step; returns what to log."""
@@ -67,18 +69,24 @@ class Validation:
         self.start = values["validation_recall"]
         return values
 
+    def keep_start(self) -> None:
+        """Of a new run: what every epoch has to be better than, where the start counts."""
+        if self.best is not None and self.counts_start:
+            self.recall = self.start
+            self._write(self.best)
+
     def go_on(self, run: Path) -> None:
         """Of a resumed run: what its epochs scored so far, by its metrics.jsonl and the weights it kept.
 
         Raises:
-            OutputError: weights of the best epoch that are gone or cannot be read.
+            OutputError: best weights that are gone or cannot be read.
         """
         log = run / "metrics.jsonl"
         for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
             values = json.loads(line)
             if values.get("epoch") and values.get("validation_recall", -1.0) > self.recall:
                 self.recall, self.epoch = values["validation_recall"], values["epoch"]
-        if self.best is not None and (self.epoch or self.best.exists()):
+        if self.best is not None and (self.counts_start or self.epoch or self.best.exists()):
             kept = _read(self.best)
             self.recall, self.epoch = kept["recall"], kept["epoch"]
 
@@ -93,7 +101,7 @@ class Validation:
         return values
 
     def settle(self) -> None:
-        """Give the network (and the running mean) the weights of the best epoch, and say which that is."""
+        """Give the network (and the running mean) the best weights, and say which these are."""
         if self.best is not None and self.best.exists():
             kept = _read(self.best)
             with torch.no_grad():
@@ -101,15 +109,16 @@ class Validation:
                     self.model.network.get_parameter(name).copy_(value)
             if self.ema is not None:
                 self.ema.load_state_dict(kept["ema"])
-            say(f"kept: the weights of epoch {self.epoch}, of the best validation recall, {self.recall:.1%}")
+            which = f"of epoch {self.epoch}" if self.epoch else "before the first step"
+            say(f"kept: the weights {which}, of the best validation recall, {self.recall:.1%}")
         if self.recall <= self.start:
             say(
                 f"note: no epoch's validation recall is above that of the start, {self.start:.1%}; try a "
-                "lower --lr, --wise-ft or more data"
+                "lower --lr or more data"
             )
 
     def remove(self) -> None:
-        """For the end: the best epoch's weights are in the model that is written."""
+        """For the end: the best weights are in the model that is written."""
         if self.best is not None:
             self.best.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # checkpoints to resume from are there, too

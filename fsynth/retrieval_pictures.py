@@ -57,8 +57,10 @@ def write(
 
 def where(folder: Path) -> str:
     """One line for the end of a command."""
-    shown = folder / SHEET if (folder / SHEET).is_file() else folder / PLOT
-    return f"pictures: {shown}; all on one page: fsynth report {folder}"
+    page = f"all on one page: fsynth report {folder}"
+    if not (folder / SHEET).is_file():
+        return f"pictures: {folder / PLOT}; {page}"
+    return f"pictures: {folder / SHEET} (of the data; --set pictures=false leaves them out); {page}"
 
 
 def describe(gallery: Gallery, found: Mapping[str, Evaluation]) -> dict[str, Any]:

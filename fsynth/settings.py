@@ -29,6 +29,7 @@ class Setting:
     help: str
     group: str = "Options"
     least: float | None = None
+    above: float | None = None
     most: float | None = None
     positional: bool = False
     flag: bool = True
@@ -286,6 +287,8 @@ def _in_range(value: Any, info: Setting) -> Any:
         raise ValueError(f"expected a finite number, got {value!r}")
     if info.least is not None and value < info.least:
         raise ValueError(f"must be at least {info.least:g}, got {value!r}")
+    if info.above is not None and value <= info.above:
+        raise ValueError(f"must be above {info.above:g}, got {value!r}")
     if info.most is not None and value > info.most:
         raise ValueError(f"must be at most {info.most:g}, got {value!r}")
     return value

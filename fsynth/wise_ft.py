@@ -2,7 +2,7 @@
 
 WiSE-FT (Wortsman et al. 2022, arXiv:2109.01903): on the way from one to the other a model often gains nearly
 all that fine-tuning taught before it loses what it could do besides. Every tensor of numbers is blended, also
-the logit scale (held at 100 at most, as in training) and the running statistics of batch-normalising layers;
+the logit scale and the running statistics of batch-normalising layers;
 counters come from after.
 """
 
@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fsynth import clip_tuning
 from fsynth.errors import ConfigError, ModelError
 
 State = Mapping[str, Tensor]
@@ -129,7 +128,6 @@ def blend(network: nn.Module, before: State, after: State, share: float) -> None
     with torch.no_grad():
         for name, value in own.items():
             value.copy_(_blended(before[name], after[name], share))
-    clip_tuning.keep_scale(network)
 
 
 def _blended(before: Tensor, after: Tensor, share: float) -> Tensor:

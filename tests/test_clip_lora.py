@@ -157,6 +157,17 @@ def test_an_adapter_that_is_never_called_is_an_error_that_names_it(tmp_path):
     reached.check()  # the first step alone decides
 
 
+def test_an_adapter_whose_answer_is_thrown_away_is_an_error(tmp_path):
+    network, _ = adapted("vit", tmp_path)
+    block = network.transformer.resblocks[1]
+    adapted_c_fc = block.mlp.c_fc.forward
+    block.mlp.c_fc.forward = lambda given: 0 * adapted_c_fc(given)
+    reached = clip_lora.GradientWatch(network)
+    torch.cat(tower_kinds.features(network.train())).sum().backward()
+    with pytest.raises(ModelError, match=r"2 adapters .*transformer\.resblocks\.1\.mlp\.c_fc"):
+        reached.check()
+
+
 def test_what_cannot_be_adapted_is_refused(tmp_path):
     network = tower_kinds.make("vit", tmp_path)
     with pytest.raises(ConfigError, match=r"lora\.alpha: 0 switches the adapters off"):

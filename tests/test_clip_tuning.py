@@ -36,8 +36,14 @@ def test_the_rate_rises_then_falls_to_nothing_and_no_step_is_wasted():
 
 def test_the_scale_is_held_at_one_hundred():
     network = SimpleNamespace(logit_scale=torch.nn.Parameter(torch.tensor(7.0)))
-    clip_tuning.keep_scale(network)
-    assert math.exp(network.logit_scale) == pytest.approx(100)
+    clip_tuning.keep_scale(network, math.log(100))
+    assert network.logit_scale.exp().item() == pytest.approx(100)
+
+
+@pytest.mark.parametrize(("came_with", "largest"), [(14.3, 100), (117.9, 117.9)])
+def test_a_model_that_came_with_a_larger_scale_keeps_it(came_with, largest):
+    network = SimpleNamespace(logit_scale=torch.tensor(came_with).log())
+    assert math.exp(clip_tuning.largest_scale(network)) == pytest.approx(largest)
 
 
 def test_batch_norms_of_a_residual_tower_are_found(tmp_path):
@@ -148,7 +154,7 @@ def test_what_learns_is_said_tower_by_tower(tmp_path):
 
 def test_a_frozen_scale_is_not_clamped():
     network = SimpleNamespace(logit_scale=torch.tensor(7.0))
-    clip_tuning.keep_scale(network)
+    clip_tuning.keep_scale(network, math.log(100))
     assert network.logit_scale == 7
 
 

@@ -51,6 +51,7 @@ def test_the_best_epoch_is_brought_back_and_its_file_removed(recalls, tmp_path, 
     recalls += [0.2, 0.3, 0.6, 0.5]
     validation = make(tmp_path)
     assert validation.begin()["validation_recall"] == pytest.approx(0.2)
+    validation.keep_start()
     train(validation, tmp_path)
     assert (weight(validation) == 3).all()
     validation.settle()
@@ -99,18 +100,43 @@ def test_a_resumed_run_knows_the_epochs_before(recalls, tmp_path, capsys, keep, 
     assert "no epoch" not in capsys.readouterr().err  # the second was above the start, before the resume
 
 
-def test_a_run_that_never_gets_above_its_start_is_told(recalls, tmp_path, capsys):
-    recalls += [0.5, 0.3, 0.5]
-    validation = make(tmp_path)
+@pytest.mark.parametrize(
+    ("keep", "expected", "line"),
+    [
+        ("best", 7, ["kept: the weights before the first step, of the best validation recall, 50.0%"]),
+        ("best epoch", 2, ["kept: the weights of epoch 2, of the best validation recall, 50.0%"]),
+        ("last", 3, []),
+    ],
+)
+def test_a_run_that_never_gets_above_its_start_is_told(recalls, tmp_path, capsys, keep, expected, line):
+    recalls += [0.5, 0.3, 0.5, 0.2]
+    validation = make(tmp_path, keep)
+    validation.model.network.weight.data.fill_(7)
     validation.begin()
-    train(validation, tmp_path, epochs=2)
+    validation.keep_start()
+    train(validation, tmp_path)
     validation.settle()
-    said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith("kept: the weights of epoch 2")
-    assert said[1] == (
-        "note: no epoch's validation recall is above that of the start, 50.0%; try a lower --lr, --wise-ft "
-        "or more data"
-    )
+    assert (weight(validation) == expected).all()
+    assert capsys.readouterr().err.splitlines() == [
+        *line,
+        "note: no epoch's validation recall is above that of the start, 50.0%; try a lower --lr or more data",
+    ]
+
+
+def test_a_resumed_run_goes_back_to_its_start(recalls, tmp_path):
+    recalls += [0.5, 0.3]
+    validation = make(tmp_path)
+    validation.model.network.weight.data.fill_(7)
+    validation.begin()
+    validation.keep_start()
+    train(validation, tmp_path, epochs=1)
+    recalls += [0.5, 0.4]
+    resumed = make(tmp_path)
+    resumed.begin()
+    resumed.go_on(tmp_path)
+    train(resumed, tmp_path, first=2, epochs=2)
+    resumed.settle()
+    assert resumed.epoch == 0 and (weight(resumed) == 7).all()
 
 
 def test_too_few_rows_choose_no_epoch(recalls, tmp_path, capsys):
@@ -127,7 +153,7 @@ def test_a_broken_file_of_the_best_epoch_is_named(recalls, tmp_path):
     recalls += [0.1]
     validation = make(tmp_path)
     validation.begin()
-    (tmp_path / "checkpoints").mkdir()
+    validation.keep_start()
     (tmp_path / "checkpoints" / "best-epoch.pt").write_text("cut off")
     with pytest.raises(OutputError, match=r"best-epoch\.pt cannot be read .*start a new run"):
         validation.go_on(tmp_path)

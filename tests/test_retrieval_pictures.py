@@ -31,7 +31,10 @@ def test_the_folder_holds_the_thumbnails_of_the_rows_it_names_and_no_others(writ
         assert sheet.width == retrieval_sheet.WIDTH
     with Image.open(written / retrieval_pictures.PLOT) as plot:
         assert plot.width > plot.height
-    assert retrieval_pictures.where(written).startswith(f"pictures: {written / 'retrieval.png'};")
+    assert retrieval_pictures.where(written) == (
+        f"pictures: {written / 'retrieval.png'} (of the data; --set pictures=false leaves them out); "
+        f"all on one page: fsynth report {written}"
+    )
 
 
 def test_thumbnails_are_small_and_without_metadata(tmp_path):

@@ -24,7 +24,7 @@ class Objective(Checked):
 class Toy(Checked):
     """A toy command."""
 
-    lr: float = setting(1e-4, "rate", least=0.0)
+    lr: float = setting(1e-4, "rate", above=0.0)
     epochs: int = setting(1, "passes", least=1)
     precision: Literal["no", "bf16"] = setting("no", "autocast")
     name: str | None = setting(None, "a name")

@@ -35,6 +35,7 @@ from fsynth.caption_groups import CaptionGroups
 from fsynth.class_pictures import ClassPictures
 from fsynth.clip_model import ClipModel
 from fsynth.clip_student import Student
+from fsynth.clip_validation import Keep
 from fsynth.comparison import Comparison
 from fsynth.config import ClipFinetuneConfig
 from fsynth.console import say
@@ -66,7 +67,8 @@ class ClipFinetuneResult:
     """``before`` and ``after``: protocol -> direction -> name -> number, on the same held-out rows;
     ``bounds``: their chance and ceiling. ``comparison`` says whether these rows show a difference.
     ``loss`` is the last epoch's mean. ``blend`` is the share of the fine-tuned weights in what was written,
-    where blends were tried."""
+    where blends were tried, ``epoch`` the one whose weights were kept: 0 is before the first step, None the
+    last where no rows chose."""
 
     folder: Path
     model: str
@@ -84,6 +86,7 @@ class ClipFinetuneResult:
     after: Scores
     comparison: Comparison
     blend: float | None
+    epoch: int | None
     seconds: float
 
 
@@ -157,8 +160,9 @@ def _finetune(
         blending = Blending(model, shares, watched, Exam.of(watched, elsewhere), config.workers)
     student = Student(model, adapters, config.seed, config.tuning.ema)
     if run.is_main and watched:
-        at_start = student.validate_on(watched, run.folder, config.validation.keep, config.workers)
-        if run.step == 0:
+        resumed = run.step > 0
+        at_start = student.validate_on(watched, run.folder, _keep(config), config.workers, resumed=resumed)
+        if not resumed:
             run.log(epoch=0, **at_start)
     start = weights_signature(network)
 
@@ -204,6 +208,7 @@ def _finetune(
         after=judged.found["after"].scores,
         comparison=comparison,
         blend=blend,
+        epoch=student.epoch,
         seconds=0.0,
     )
 
@@ -313,6 +318,11 @@ def _validation_gallery(config: ClipFinetuneConfig, source: Source) -> Gallery |
         return None
     rows = min(config.validation.rows, len(source.validation))
     return Gallery.choose(source.validation, rows, GALLERY_SEED, config.group_by)
+
+
+def _keep(config: ClipFinetuneConfig) -> Keep:
+    """Of blends with the start, which the start can win, the other end is always one that learnt."""
+    return "best epoch" if config.wise_ft and config.validation.keep == "best" else config.validation.keep
 
 
 def _choose_weights(config: ClipFinetuneConfig, model: ClipModel) -> clip_lora.Plan | None:

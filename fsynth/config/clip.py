@@ -106,7 +106,9 @@ class ClipFinetuneMemory(Checked):
 class ClipFinetuneValidation(Checked):
     rows: int = setting(1000, "validation pairs that are retrieved among after each epoch", least=0)
     keep: Literal["best", "last"] = setting(
-        "best", "which epoch's weights are kept: of the best validation recall, or the last"
+        "best",
+        "which weights are kept: of the best validation recall, those before the first step included, or the "
+        "last",
     )
 
 
@@ -129,7 +131,7 @@ class ClipFinetuneConfig(GroupSettings, ZeroShotSettings, SheetSettings, TrainSe
         None,
         "highest learning rate (default: 1e-5; 3e-4 for tiny; ten times as much with --lora-rank)",
         "Training",
-        least=0.0,
+        above=0.0,
     )
     epochs: int | None = setting(
         None, "times that every pair is seen (default: 5; 2 for tiny; more of few pairs)", "Training", least=1

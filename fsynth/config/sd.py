@@ -51,7 +51,7 @@ class SDTrainConfig(TrainSettings):
         "Training",
     )
     lr: float | None = setting(
-        None, "learning rate (default: 1e-5 for all weights, 1e-4 for LoRA)", "Training", least=0.0
+        None, "learning rate (default: 1e-5 for all weights, 1e-4 for LoRA)", "Training", above=0.0
     )
     epochs: int = setting(5, "times that every picture is seen", "Training", least=1)
     n_images: int | None = setting(

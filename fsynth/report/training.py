@@ -39,7 +39,8 @@ def losses(folder: Path, options: Options) -> Section | None:
     drawn = [*of_loss, *of_recall, *_scale_charts(curves)]
     if not drawn:
         return None
-    leads = [_loss_lead(of_loss), RECALL_LEAD if of_recall else "", _axes(drawn)]
+    recall_lead = f"{RECALL_LEAD}{_kept(folder)}" if of_recall else ""
+    leads = [_loss_lead(of_loss), recall_lead, _axes(drawn)]
     facts = _loss_facts(curves["validation_loss"], _verdict(folder))
     title = "Loss and recall" if of_recall else "Loss"
     return Section(title, " ".join(filter(None, leads)), (Charts(tuple(drawn)),), facts)
@@ -93,6 +94,14 @@ def _scale_charts(curves: Curves) -> list[charts.Chart]:
         return []
     line = charts.Line("at the end of an epoch", curves["logit_scale"])
     return [charts.chart("Logit scale", "step", [line])]
+
+
+def _kept(folder: Path) -> str:
+    """Which epoch's weights a CLIP run wrote; nothing of an unfinished run, and where no rows chose."""
+    epoch = (files.record_of(folder / "result.json") or {}).get("epoch")
+    if epoch is None:
+        return ""
+    return f" The weights {f'of epoch {epoch}' if epoch else 'before the first step'} are kept."
 
 
 def _verdict(folder: Path) -> str | None:

@@ -86,11 +86,11 @@ def _stop_at(monkeypatch, step):
             raise _Stop
         see(self, losses, index, now, steps)
 
-    def scale(network):
+    def scale(*given):
         count.append(1)
         if len(count) == step + 1:
             raise _Stop
-        at(network)
+        at(*given)
 
     monkeypatch.setattr(sd_train.LossWatch, "see", watch)
     monkeypatch.setattr(clip_tuning, "keep_scale", scale)

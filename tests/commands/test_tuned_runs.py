@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from fsynth import cli, clip_folder, clip_student, clip_validation
@@ -19,7 +20,7 @@ from fsynth.config import (
 )
 from fsynth.data import synthetic
 from fsynth.errors import FsynthError
-from tests import small_clip
+from tests import launches, small_clip
 
 EVERYTHING = {
     "lora_rank": 2,
@@ -150,6 +151,23 @@ def test_a_run_with_everything_on_resumes_in_mid_epoch_with_the_same_bits(
     ]
 
 
+def test_two_processes_with_everything_on_give_the_weights_of_one(archive, small, tmp_path, monkeypatch):
+    """Adapters without dropout, which every process draws for its own rows; batches of 8, 8 and 4."""
+    monkeypatch.setattr(clip_validation, "LEAST_ROWS", 100)  # as in the other processes
+    more = {**EVERYTHING, "lora": ClipFinetuneLora(), "loss": "siglip-multi", "epochs": 2, "lr": 1e-3}
+    one = clip_finetune.main(config(archive, small, tmp_path / "one", **more))
+    recipe = yaml.safe_load((one.folder / "run.yaml").read_text())
+    del recipe["fingerprint"]
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    given = ["--recipe", tmp_path / "recipe.yaml", "--output", tmp_path / "two"]
+    launches.torchrun(2, "-m", "fsynth", "clip-finetune", *given)
+    assert json.loads((tmp_path / "two" / "result.json").read_text())["processes"] == 2
+    learnt = load_file(one.folder / "adapter/adapter_model.safetensors")
+    for name, value in load_file(tmp_path / "two" / "adapter/adapter_model.safetensors").items():
+        assert torch.allclose(value, learnt[name], atol=2e-4), name
+    assert any(value.abs().max() > 1e-3 for name, value in learnt.items() if "lora_B" in name)
+
+
 @pytest.mark.parametrize(("keep", "expected"), [("best", 2), ("last", 3)])
 def test_the_weights_of_the_best_epoch_or_the_last_are_saved(
     keep, expected, archive, small, tmp_path, monkeypatch, capsys
@@ -169,6 +187,18 @@ def test_the_weights_of_the_best_epoch_or_the_last_are_saved(
     assert found == [epoch == expected for epoch in (1, 2, 3)]
     line = "kept: the weights of epoch 2, of the best validation recall, 60.0%"
     assert (line in capsys.readouterr().err) == (keep == "best")
+    assert run.epoch == (2 if keep == "best" else None)
+
+
+def test_a_run_that_does_harm_ends_as_it_came(archive, small, tmp_path, monkeypatch, capsys):
+    """With a running mean and adapters, whose first weights come back with it."""
+    made_up = iter([0.5, 0.3, 0.5, 0.4])
+    monkeypatch.setattr(clip_validation, "mean_group_recall", lambda scores: next(made_up))
+    run = clip_finetune.main(config(archive, small, tmp_path / "run", **EVERYTHING))
+    before = load_file(small / clip_folder.WEIGHTS_FILE)
+    assert all(torch.allclose(value, before[name], atol=1e-6) for name, value in weights(run.folder).items())
+    assert run.epoch == 0 and run.before == run.after and run.comparison.verdict == "unclear"
+    assert "kept: the weights before the first step" in capsys.readouterr().err
 
 
 def test_a_run_stopped_after_its_model_was_written_still_has_the_best_epoch(
@@ -218,8 +248,9 @@ def test_nobody_validates_without_rows(archive, small, tmp_path):
 
 @pytest.mark.parametrize("lock", ["image", "text"])
 def test_a_locked_tower_leaves_a_run_as_it_came(lock, archive, small, tmp_path):
-    tuning = ClipFinetuneTuning(lock=lock, freeze_scale=True)
-    run = clip_finetune.main(config(archive, small, tmp_path / "run", epochs=1, tuning=tuning))
+    tuning, last = ClipFinetuneTuning(lock=lock, freeze_scale=True), ClipFinetuneValidation(keep="last")
+    settings = config(archive, small, tmp_path / "run", epochs=1, tuning=tuning, validation=last)
+    run = clip_finetune.main(settings)
     before = load_file(small / clip_folder.WEIGHTS_FILE)
     changed = {name for name, value in weights(run.folder).items() if not torch.equal(value, before[name])}
     assert changed and all(name.startswith("visual.") == (lock == "text") for name in changed)
@@ -240,8 +271,9 @@ def test_the_running_mean_is_what_is_saved_and_the_weights_are_scored_beside(
         seen["mean"] = self.ema.state_dict()["means"]["visual.proj"]
 
     monkeypatch.setattr(clip_student.Student, "settle", settle)
-    tuning = ClipFinetuneTuning(ema=0.5)
-    run = clip_finetune.main(config(archive, small, tmp_path / "run", epochs=2, tuning=tuning))
+    tuning, last = ClipFinetuneTuning(ema=0.5), ClipFinetuneValidation(keep="last")
+    settings = config(archive, small, tmp_path / "run", epochs=2, tuning=tuning, validation=last)
+    run = clip_finetune.main(settings)
     saved = weights(run.folder)["visual.proj"]
     assert torch.equal(saved, seen["mean"]) and not torch.allclose(saved, seen["raw"], atol=1e-4)
     scores = json.loads((run.folder / "scores.json").read_text())["models"]

@@ -197,7 +197,17 @@ def test_recall_after_each_epoch_is_drawn_in_percent(tmp_path):
     words = Page(report.build(run)).words
     assert "Loss and recall" in words and "at step 0 nothing is learnt yet" in words
     assert "75 %" in words and "12.5 %" in words and "25 %" in words and "16.5" in words
-    assert "follows the noise" not in words
+    assert "follows the noise" not in words and "are kept" not in words
+
+
+@pytest.mark.parametrize(("epoch", "which"), [(0, "before the first step"), (2, "of epoch 2")])
+def test_a_page_says_which_weights_a_run_kept(tmp_path, epoch, which):
+    run = folders.write_clip_run(tmp_path / "run")
+    with open(run / "metrics.jsonl", "a") as file:
+        for step in range(3):
+            file.write(json.dumps({"step": 4 * step, "epoch": step, "validation_recall": 0.5}) + "\n")
+    (run / "result.json").write_text(json.dumps({"epoch": epoch}))
+    assert f"The weights {which} are kept." in Page(report.build(run)).words
 
 
 def test_captions_are_text(runs):
