@@ -203,9 +203,12 @@ def test_recall_after_each_epoch_is_drawn_in_percent(tmp_path):
 @pytest.mark.parametrize(("epoch", "which"), [(0, "before the first step"), (2, "of epoch 2")])
 def test_a_page_says_which_weights_a_run_kept(tmp_path, epoch, which):
     run = folders.write_clip_run(tmp_path / "run")
+    recalls = dict.fromkeys(
+        ("validation_recall", "validation_text_to_image", "validation_image_to_text"), 0.5
+    )
     with open(run / "metrics.jsonl", "a") as file:
         for step in range(3):
-            file.write(json.dumps({"step": 4 * step, "epoch": step, "validation_recall": 0.5}) + "\n")
+            file.write(json.dumps({"step": 4 * step, "epoch": step, **recalls}) + "\n")
     (run / "result.json").write_text(json.dumps({"epoch": epoch}))
     assert f"The weights {which} are kept." in Page(report.build(run)).words
 
