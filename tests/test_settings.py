@@ -81,6 +81,7 @@ def test_yaml_traps_are_read_by_field_type():
         ({"epochs": 1.5}, "r.yaml: epochs: expected a whole number, got 1.5"),
         ({"epochs": True}, "r.yaml: epochs: expected a whole number, got True"),
         ({"epochs": 0}, "r.yaml: epochs: must be at least 1, got 0"),
+        ({"lr": 0}, "r.yaml: lr: must be above 0, got 0"),
         ({"lr": "fast"}, "r.yaml: lr: expected a number, got 'fast'"),
         ({"lr": float("nan")}, "r.yaml: lr: expected a finite number, got nan"),
         ({"lr": "inf"}, "r.yaml: lr: expected a finite number, got inf"),

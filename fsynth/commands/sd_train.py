@@ -8,31 +8,26 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from fsynth import lineage, sd_folder, sd_model
+from fsynth import lineage, sd_choices, sd_folder, sd_model
 from fsynth.comparison import LossComparison, compare_losses
 from fsynth.config import SDTrainConfig
-from fsynth.console import counted, say
+from fsynth.console import say
 from fsynth.data.augmentation import Augmentation
 from fsynth.data.sources import Source, open_source
 from fsynth.errors import ConfigError, FsynthError, ModelError
-from fsynth.keyed import seed_of
 from fsynth.launch import resolve_precision
 from fsynth.order import choose_rows
 from fsynth.run import Run, check_place, weights_signature
 from fsynth.sd_folder import Found
 from fsynth.sd_rows import Draws, Pictures, TrainingRows
+from fsynth.sd_student import Student
 from fsynth.sd_training import HeldOut, LossWatch, draw_pictures, encode, say_cut_captions
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers import StableDiffusionPipeline
 
-FULL_LR, LORA_LR = 1e-5, 1e-4
-MOST_WARMUP = 100
-RELOAD_TOLERANCE = 1e-5  # 0 is what is seen; a lost alpha is far above
 MOMENTS_IN_MEMORY = 4 * 2**30  # bytes; larger sets of pictures are encoded at every step
 
 
@@ -80,24 +75,29 @@ def main(config: SDTrainConfig) -> SDTrainResult | None:
     _augmentation(config).check(source.train.select_columns(["text"])[_rows(config, source)]["text"])
     source.announce()
     config = _resolve(config, source, found)
-    pipeline = _load(config, found)
+    student = Student(
+        found,
+        rank=config.lora_rank,
+        alpha=config.lora.alpha,
+        precision=resolve_precision(config.precision),
+        seed=config.seed,
+    )
     with Run.of("sd-train", config) as run:
         source.record_dropped(run.folder)
-        result = _train(config, source, found, pipeline.to(run.device), run)
+        result = _train(config, source, student, run)
         result = dataclasses.replace(result, seconds=round(time.monotonic() - started, 1))
         run.finish(dataclasses.asdict(result))
         _say_result(result)
     return result if run.is_main else None
 
 
-def _train(
-    config: SDTrainConfig, source: Source, found: Found, pipeline: StableDiffusionPipeline, run: Run
-) -> SDTrainResult:
+def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) -> SDTrainResult:
+    pipeline = student.to(run.device)
     objective = sd_model.Objective(pipeline)
     rows = _training_rows(config, source, pipeline, run)
     held_out, prompts = _held_out(config, source, pipeline, run)
     start = weights_signature(pipeline.unet)
-    optimizer, schedule = _optimizer(config, pipeline.unet, len(rows))
+    optimizer, schedule = _optimizer(config, student, len(rows))
     unet, optimizer, schedule = run.prepare(pipeline.unet, optimizer, schedule)
     if run.step == 0:
         _evaluate(run, held_out, epoch=0)
@@ -119,22 +119,22 @@ def _train(
     if weights_signature(pipeline.unet) == start:
         raise FsynthError(f"the weights did not change in {run.steps} steps; --lr {config.lr:g} does nothing")
     if run.is_main:
-        sd_folder.save_trained(pipeline.unet, found, run.folder / "model")
+        student.save(run.folder / "model")
     _draw_after(config, source, run, pipeline, prompts)  # in the same autocast as before
     trained = run.unwrap(unet)
     return SDTrainResult(
         folder=run.folder,
-        model=found.name,
+        model=student.found.name,
         synthetic=source.synthetic,
         drawn=source.drawn,
         processes=run.world,
         images=len(rows),
         resolution=rows.pictures.resolution,
         steps=run.steps,
-        trainable_parameters=sum(value.numel() for value in _trainable(trained)),
+        trainable_parameters=student.size,
         loss=epoch_loss,
         validation=_compare_losses(run.folder) if run.is_main else None,
-        reload_difference=_check_saved(run.folder, trained.cpu()) if run.is_main else 0.0,
+        reload_difference=student.check_saved(run.folder / "model", trained.cpu()) if run.is_main else 0.0,
     )
 
 
@@ -204,95 +204,32 @@ def _resolve(config: SDTrainConfig, source: Source, found: Found) -> SDTrainConf
     images = wanted or rows
     data = "drawn" if source.synthetic else "real"
     say(f"model: {found.name}" + ("" if config.model else f", the default for {data} data (--model)"))
-    say(f"pictures: {_drawn(wanted, rows, config.seed)}")
+    say(f"pictures: {sd_choices.describe_draw(wanted, rows, config.seed)}")
+    resolution = config.resolution or sd_model.native_resolution(found)
+    width, height = Pictures(source.train, [0], resolution).image(0).size
     return dataclasses.replace(
         config,
         data=source.setting,
         fingerprint=source.fingerprint,
         password_file=config.password_file.resolve() if config.password_file else None,
         model=found.name,
-        batch_size=_cut_batch(config.batch_size, images),
-        resolution=_choose_resolution(config.resolution, source, found),
-        lr=_choose_lr(config),
+        batch_size=sd_choices.batch_size(config.batch_size, images),
+        resolution=sd_choices.resolution(config.resolution, found, width, height),
+        lr=sd_choices.learning_rate(config.lr, config.lora_rank is not None),
     )
 
 
-def _drawn(wanted: int | None, rows: int, seed: int) -> str:
-    if wanted is None:
-        return f"all {rows:,} rows of the training split"
-    return f"{wanted:,} of the {rows:,} rows of the training split, drawn with --seed {seed}"
-
-
-def _cut_batch(batch_size: int, images: int) -> int:
-    if batch_size > images:
-        say(f"batch size: {images}, all pictures there are, instead of {batch_size} (--batch-size)")
-    return min(batch_size, images)
-
-
-def _choose_resolution(given: int | None, source: Source, found: Found) -> int:
-    native = sd_model.native_resolution(found)
-    resolution = given or native
-    width, height = Pictures(source.train, [0], resolution).image(0).size
-    reason = "" if given else "the model's own (--resolution), "
-    say(f"resolution: {resolution} px, {reason}from pictures of {width}x{height}")
-    if width != height:
-        say(
-            "note: pictures are not square: shorter side resized, centre cropped, "
-            f"{1 - min(width, height) / max(width, height):.0%} of the first picture is cut off"
-        )
-    if min(width, height) < resolution:
-        say("note: enlarging the pictures adds no detail, only time; the model knows its own size best")
-    elif resolution != native:
-        say(f"note: the model was made for {native} px; expect it to need more steps at {resolution} px")
-    return resolution
-
-
-def _choose_lr(config: SDTrainConfig) -> float:
-    if config.lr is not None:
-        return config.lr
-    lr = LORA_LR if config.lora_rank else FULL_LR
-    say(f"learning rate: {lr:g}, the default for {'LoRA' if config.lora_rank else 'all weights'} (--lr)")
-    return lr
-
-
-def _load(config: SDTrainConfig, found: Found) -> StableDiffusionPipeline:
-    """Trainable weights are float32; only a frozen base may be half, in the precision of the launch."""
-    halves = {"fp16": torch.float16, "bf16": torch.bfloat16}
-    precision = resolve_precision(config.precision)
-    base = halves.get(precision, torch.float32) if config.lora_rank else torch.float32
-    pipeline = sd_model.load_pipeline(found, dtype=torch.float32, unet_dtype=base, device="cpu")
-    for part in (pipeline.vae, pipeline.text_encoder):
-        part.requires_grad_(False)
-    if config.lora_rank:
-        alpha = config.lora_rank if config.lora.alpha is None else config.lora.alpha
-        sd_model.add_lora(pipeline.unet, config.lora_rank, alpha, seed_of(config.seed, "lora"))
-    trained = sum(value.numel() for value in _trainable(pipeline.unet))
-    total = sum(value.numel() for value in pipeline.unet.parameters())
-    how = f"LoRA of rank {config.lora_rank}, alpha {alpha:g}" if config.lora_rank else "the whole UNet"
-    say(f"training: {how}: {trained:,} of {total:,} parameters in float32, precision {precision}")
-    return pipeline
-
-
-def _trainable(unet: UNet2DConditionModel) -> list[torch.nn.Parameter]:
-    return [value for value in unet.parameters() if value.requires_grad]
-
-
-def _optimizer(
-    config: SDTrainConfig, unet: UNet2DConditionModel, rows: int
-) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LambdaLR]:
-    """AdamW, and a learning rate that is constant after a linear warm-up counted in optimizer steps."""
-    optimizer = torch.optim.AdamW(_trainable(unet), lr=config.lr, weight_decay=config.optimizer.weight_decay)
+def _optimizer(config: SDTrainConfig, student: Student, rows: int) -> tuple[Any, Any]:
     per_epoch = -(-rows // config.batch_size)
     steps = per_epoch * config.epochs
-    warmup = config.optimizer.warmup_steps
-    if warmup is None:
-        warmup = min(MOST_WARMUP, steps // 10)
     say(
         f"steps: {steps} (epochs {config.epochs} x {per_epoch}); {config.batch_size} pictures a step over "
-        f"all processes; learning rate {config.lr:g}, constant after {counted(warmup, 'step')} of warm-up"
+        "all processes"
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / (warmup + 1)))
-    return optimizer, schedule
+    settings = config.optimizer
+    return student.optimizer(
+        lr=config.lr, weight_decay=settings.weight_decay, warmup=settings.warmup_steps, steps=steps
+    )
 
 
 # --------------------------------------------------------------------------------------------------
@@ -367,17 +304,6 @@ def _at_once(config: SDTrainConfig, run: Run) -> int:
 
 # --------------------------------------------------------------------------------------------------
 # after the last step
-
-
-def _check_saved(run_folder: Path, unet: UNet2DConditionModel) -> float:
-    """Load RUN/model again; returns how far the reloaded UNet's answer is off."""
-    difference = sd_model.reload_difference(unet, run_folder / "model")
-    if not difference <= RELOAD_TOLERANCE:  # also when it is not a number
-        raise ModelError(
-            f"the saved model, loaded again, answers differently by {difference:g} of its answers' spread; "
-            f"it is left in {run_folder / 'model'}, the run is not finished"
-        )
-    return difference
 
 
 def _compare_losses(folder: Path) -> LossComparison | None:
