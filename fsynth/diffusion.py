@@ -19,6 +19,7 @@ from fsynth.errors import ModelError
 from fsynth.keyed import seed_of
 
 PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
+WEIGHTINGS = ("none", "min-snr", "debiased")
 
 
 class NoiseSchedule(NamedTuple):
@@ -72,9 +73,34 @@ def target(
     )
 
 
-def loss_per_row(prediction: Tensor, wanted: Tensor) -> Tensor:
-    """Mean squared error of each row: (B, ...) twice -> float32 (B,)."""
-    return (prediction.float() - wanted.float()).square().flatten(1).mean(1)
+def loss_per_row(prediction: Tensor, wanted: Tensor, huber_c: float | None = None) -> Tensor:
+    """Mean error of each row: (B, ...) twice -> float32 (B,).
+
+    Args:
+        huber_c: None squares the differences d. Else their pseudo-Huber loss, 2c (sqrt(d^2 + c^2) - c): the
+            square of those far below c, 2c times those far above, so that single pictures pull less.
+    """
+    squares = (prediction.float() - wanted.float()).square()
+    if huber_c is not None:  # in the form that loses no digits where d is small
+        squares = 2 * huber_c * squares / ((squares + huber_c**2).sqrt() + huber_c)
+    return squares.flatten(1).mean(1)
+
+
+def loss_weights(schedule: NoiseSchedule, prediction_type: str, weighting: str, gamma: float = 5.0) -> Tensor:
+    """What the squared error at each timestep counts: float32 (T,), finite.
+
+    ``min-snr`` (Hang et al. 2023, arXiv 2303.09556) and ``debiased`` (Yu et al. 2023, arXiv 2310.08442) weigh
+    errors of the noise, by min(1, gamma / snr) and by 1 / sqrt(snr), where snr = signal^2 / noise^2. An error
+    of the velocity is that of the noise over signal, one of the sample that of the noise over sqrt(snr): the
+    weights given here make the loss the same whatever the network predicts. Where that cannot be, because the
+    noisy sample is the very answer (noise without signal), the weight is 0.
+    """
+    if weighting == "none":
+        return torch.ones_like(schedule.signal)
+    signal, noise = (factor.double().square() for factor in schedule)
+    of_velocity = {"min-snr": torch.minimum(signal, gamma * noise), "debiased": (signal * noise).sqrt()}
+    per = {"epsilon": signal, "sample": noise}.get(prediction_type, torch.ones_like(signal))
+    return torch.where(per > 0, of_velocity[weighting] / per, 0.0).float()
 
 
 def draw_normal(shape: tuple[int, ...], *key: int | str) -> Tensor:

@@ -18,6 +18,7 @@ from fsynth.outputs import make_folder, open_to_readers, put_in_place, write_jso
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
+    from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
 TINY = "tiny"
 TINY_FOLDER = Path(__file__).parent / "assets" / "tiny-sd"
@@ -113,10 +114,19 @@ def base_of(lora: Path) -> str:
     Raises:
         ModelError: when the file is missing, broken or names none.
     """
-    base = _read(lora / RECORD).get("base")
+    base = record_of(lora).get("base")
     if not isinstance(base, str):
         raise ModelError(f"model file {lora / RECORD} names no base model; name it, and {lora} with --lora")
     return base
+
+
+def record_of(lora: Path) -> dict[str, Any]:
+    """What the fsynth.json of a LoRA folder says; empty where there is none.
+
+    Raises:
+        ModelError: when it is not JSON.
+    """
+    return _read(lora / RECORD) if (lora / RECORD).is_file() else {}
 
 
 def _download(name: str) -> Path:
@@ -156,16 +166,22 @@ def _read(path: Path) -> dict[str, Any]:
 # writing
 
 
-def save_trained(unet: UNet2DConditionModel, found: Found, folder: Path) -> None:
+def save_trained(
+    unet: UNet2DConditionModel, found: Found, folder: Path, zero_terminal: SchedulerMixin | None = None
+) -> None:
     """Write what was trained of a found model, complete or absent: its adapters if it has any, else a
-    pipeline. A folder of that name is replaced."""
+    pipeline. A folder of that name is replaced.
+
+    Args:
+        zero_terminal: the scheduler to draw with, where training changed it (`sd_model.end_in_noise`).
+    """
     staging = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(staging, ignore_errors=True)
     try:
         if hasattr(unet, "peft_config"):
-            save_lora(unet, found.name, staging)
+            save_lora(unet, found.name, staging, zero_terminal_snr=zero_terminal is not None)
         else:
-            save_pipeline(unet, found, staging)
+            save_pipeline(unet, found, staging, zero_terminal)
     except BaseException:  # a full disk, say: gigabytes that are of no use
         shutil.rmtree(staging, ignore_errors=True)
         raise
@@ -173,8 +189,10 @@ def save_trained(unet: UNet2DConditionModel, found: Found, folder: Path) -> None
     put_in_place(staging, folder)
 
 
-def save_pipeline(unet: UNet2DConditionModel, found: Found, folder: Path) -> None:
-    """Write a pipeline folder: the given UNet, and every other part as the found model's own files.
+def save_pipeline(
+    unet: UNet2DConditionModel, found: Found, folder: Path, scheduler: SchedulerMixin | None = None
+) -> None:
+    """Write a pipeline folder: the given UNet and scheduler, and every other part as the found model's files.
 
     Copies, because a text encoder written by transformers 5 loads with random weights in transformers 4.
     The safety checker is left out.
@@ -184,6 +202,9 @@ def save_pipeline(unet: UNet2DConditionModel, found: Found, folder: Path) -> Non
     index = _read(found.pipeline / INDEX)
     for part in _parts(index):
         _copy_part(found.pipeline / part, folder / part)
+    if scheduler is not None:
+        scheduler.save_pretrained(folder / "scheduler")
+        index["scheduler"] = ["diffusers", type(scheduler).__name__]
     index |= dict.fromkeys(DROPPED, (None, None)) | {"requires_safety_checker": False}
     write_json(folder / INDEX, {key: value for key, value in index.items() if key != "_name_or_path"})
     open_to_readers(folder)
@@ -205,11 +226,12 @@ def _copy_part(source: Path, target: Path) -> None:
         shutil.copyfile(path, target / path.name)
 
 
-def save_lora(unet: UNet2DConditionModel, base: str, folder: Path) -> None:
+def save_lora(unet: UNet2DConditionModel, base: str, folder: Path, zero_terminal_snr: bool = False) -> None:
     """Write the UNet's LoRA weights as ``pipe.load_lora_weights(folder)`` reads them, and fsynth.json.
 
     The state dict is peft's own (a converted one loses convolutions), and the adapter's settings go into
-    the file's metadata: without them a loader takes alpha = rank.
+    the file's metadata: without them a loader takes alpha = rank. What else the base needs to draw with them
+    stands in fsynth.json, which only fsynth reads.
     """
     from diffusers import StableDiffusionPipeline
     from peft import get_peft_model_state_dict
@@ -221,5 +243,6 @@ def save_lora(unet: UNet2DConditionModel, base: str, folder: Path) -> None:
         unet_lora_layers=get_peft_model_state_dict(unet),
         unet_lora_adapter_metadata=settings.to_dict(),
     )
-    write_json(folder / RECORD, {"base": base, "rank": settings.r, "alpha": settings.lora_alpha})
+    record = {"base": base, "rank": settings.r, "alpha": settings.lora_alpha}
+    write_json(folder / RECORD, record | ({"zero_terminal_snr": True} if zero_terminal_snr else {}))
     open_to_readers(folder)

@@ -57,6 +57,7 @@ def load_pipeline(
         )
         if found.lora is not None:
             pipeline.load_lora_weights(found.lora, weight_name=sd_folder.LORA_WEIGHTS)
+            follow_adapter(pipeline, found.lora)
     except Exception as error:  # loading raises whatever the reader of a broken file raises
         raise ModelError(f"model {found.lora or found.pipeline} does not load ({reason(error)})") from None
     _check_channels(pipeline, found)
@@ -64,6 +65,12 @@ def load_pipeline(
     for part in (pipeline.vae, pipeline.text_encoder):
         _set_dtype(part, dtype)
     return pipeline.to(device)
+
+
+def follow_adapter(pipeline: StableDiffusionPipeline, lora: Path) -> None:
+    """Draw as the adapter in a folder was trained, where its fsynth.json says how."""
+    if sd_folder.record_of(lora).get("zero_terminal_snr"):
+        end_in_noise(pipeline)
 
 
 def _set_dtype(module: torch.nn.Module, dtype: torch.dtype) -> None:
@@ -118,6 +125,33 @@ def check_resolution(found: Found, resolution: int) -> None:
         below = resolution // factor * factor
         nearest = f"{below} or {below + factor}" if below else f"{factor}"
         raise ConfigError(f"--resolution {resolution} is not a multiple of {factor}; take {nearest}")
+
+
+def check_zero_terminal(found: Found) -> None:
+    """Refuse a noise schedule without signal at its end to a model that answers with the noise.
+
+    Raises:
+        ConfigError: for such a model.
+    """
+    if found.config("scheduler", "scheduler_config.json").get("prediction_type", "epsilon") == "epsilon":
+        raise ConfigError(
+            f"objective.zero_terminal_snr: {found.name} predicts the noise (epsilon), which is all that it "
+            "would see at the last level: nothing could be learnt or drawn from there; take a model that "
+            "predicts v, or objective.noise_offset"
+        )
+
+
+def end_in_noise(pipeline: StableDiffusionPipeline) -> None:
+    """Give a pipeline the noise schedule of zero terminal SNR (Lin et al. 2023, arXiv 2305.08891), and the
+    spacing of steps that begins at its end, as diffusers spells both. A scheduler that cannot hold it, as
+    Stable Diffusion's own PNDM, becomes a DDIM scheduler."""
+    from diffusers import DDIMScheduler
+
+    given, wanted = pipeline.scheduler, {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    if "rescale_betas_zero_snr" in given.config:
+        pipeline.scheduler = type(given).from_config(given.config, **wanted)
+    else:  # latents are not in [-1, 1], where DDIM would clip them
+        pipeline.scheduler = DDIMScheduler.from_config(given.config, **wanted, clip_sample=False)
 
 
 def training_schedule(pipeline: StableDiffusionPipeline) -> diffusion.NoiseSchedule:
@@ -227,15 +261,33 @@ def reload_difference(unet: UNet2DConditionModel, folder: Path) -> float:
 
 
 class Objective:
-    """The per-row training loss of a pipeline's UNet. Everything but the UNet is frozen and float32."""
+    """The per-row training loss of a pipeline's UNet. Everything but the UNet is frozen and float32.
 
-    def __init__(self, pipeline: StableDiffusionPipeline) -> None:
+    Without further arguments it is the plain mean squared error of what the pipeline's scheduler names,
+    by which epochs, runs and objectives compare.
+
+    Args:
+        weighting, snr_gamma: of the noise levels (`diffusion.loss_weights`).
+        huber_c: None squares errors (`diffusion.loss_per_row`).
+    """
+
+    def __init__(
+        self,
+        pipeline: StableDiffusionPipeline,
+        *,
+        weighting: str = "none",
+        snr_gamma: float = 5.0,
+        huber_c: float | None = None,
+    ) -> None:
         self.vae, self.text_encoder = pipeline.vae, pipeline.text_encoder
-        self.schedule = training_schedule(pipeline).to(pipeline.device)
         self.prediction_type = pipeline.scheduler.config.prediction_type
+        self.huber_c = huber_c
+        schedule = training_schedule(pipeline)
+        weights = diffusion.loss_weights(schedule, self.prediction_type, weighting, snr_gamma)
+        self.schedule, self.weights = schedule.to(pipeline.device), weights.to(pipeline.device)
 
     def __call__(self, unet: torch.nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        """Mean squared error of each row's prediction: float32 (B,).
+        """Weighted error of each row's prediction: float32 (B,).
 
         Args:
             unet: the pipeline's UNet, in whatever wrappers the launch put around it.
@@ -243,9 +295,11 @@ class Objective:
         """
         moments = batch["moments"] if "moments" in batch else posterior_moments(self.vae, batch["pixels"])
         latents = latents_of(self.vae, moments, batch["posterior"])
-        drawn = (latents, batch["noise"], batch["timestep"])
-        noisy = diffusion.add_noise(self.schedule, *drawn)
+        noise, level = batch["noise"], batch["timestep"]
+        shown = noise + batch["perturbation"] if "perturbation" in batch else noise
+        noisy = diffusion.add_noise(self.schedule, latents, shown, level)
         text = embeddings(self.text_encoder, batch["tokens"])
         kind = next(unet.parameters()).dtype  # of the frozen base; autocast, where it is on, decides itself
-        answer = unet(noisy.to(kind), batch["timestep"], text.to(kind)).sample
-        return diffusion.loss_per_row(answer, diffusion.target(self.schedule, self.prediction_type, *drawn))
+        answer = unet(noisy.to(kind), level, text.to(kind)).sample
+        wanted = diffusion.target(self.schedule, self.prediction_type, latents, noise, level)
+        return self.weights[level] * diffusion.loss_per_row(answer, wanted, self.huber_c)

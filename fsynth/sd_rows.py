@@ -87,6 +87,9 @@ class Draws:
         noise_offset: standard deviation of one shift a channel that is added to the noise. The schedule's
             last step still shows a picture's mean brightness, and sampling starts without it: a model that
             relies on it cannot make pictures that are dark as a whole.
+        input_perturbation: standard deviation, in parts of the noise, of what is added to the noise that the
+            network sees, not to the noise that it should answer (Ning et al. 2023, arXiv 2301.11706): it
+            learns to go on from samples that its own errors moved.
     """
 
     seed: int
@@ -94,14 +97,16 @@ class Draws:
     latent: tuple[int, int, int]
     caption_dropout: float
     noise_offset: float = 0.0
+    input_perturbation: float = 0.0
 
 
 class TrainingRows:
     """What a training step needs of each row; indexed with an `order.Pick`.
 
     Items: row (number in the files), index (position here), tokens int64 (L,), timestep, noise and posterior
-    (C, h, w) normal, and moments (2C, h, w) where they are at hand, else pixels (3, R, R) of the augmented
-    picture. Moments are of pictures as they are: give them only where nothing is augmented.
+    (C, h, w) normal, perturbation (C, h, w) where there is one, and moments (2C, h, w) where they are at
+    hand, else pixels (3, R, R) of the augmented picture. Moments are of pictures as they are: give them only
+    where nothing is augmented.
     """
 
     def __init__(
@@ -130,6 +135,7 @@ class TrainingRows:
             "timestep": diffusion.draw_timestep(draws.timesteps, draws.seed, "timestep", *key),
             "noise": self._noise(key),
             "posterior": diffusion.draw_normal(draws.latent, draws.seed, "posterior", *key),
+            **self._perturbation(key),
             **self._picture(pick),
         }
 
@@ -140,6 +146,13 @@ class TrainingRows:
             return noise
         shift = diffusion.draw_normal((draws.latent[0], 1, 1), draws.seed, "noise offset", *key)
         return noise + draws.noise_offset * shift
+
+    def _perturbation(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        draws = self.draws
+        if not draws.input_perturbation:
+            return {}
+        drawn = diffusion.draw_normal(draws.latent, draws.seed, "perturbation", *key)
+        return {"perturbation": draws.input_perturbation * drawn}
 
     def _picture(self, pick: Pick) -> dict[str, Tensor]:
         if self.moments is not None:

@@ -31,17 +31,27 @@ class Student:
         alpha: of the adapters; None is the rank.
         precision: of the launch: ``no``, ``fp16`` or ``bf16``.
         seed: of the run; the adapters start at a function of it.
+        zero_terminal_snr: train and draw with a noise schedule whose end holds no signal.
 
     Raises:
         ModelError: a model that does not load.
     """
 
     def __init__(
-        self, found: Found, *, rank: int | None, alpha: float | None, precision: str, seed: int
+        self,
+        found: Found,
+        *,
+        rank: int | None,
+        alpha: float | None,
+        precision: str,
+        seed: int,
+        zero_terminal_snr: bool = False,
     ) -> None:
-        self.found = found
+        self.found, self.zero_terminal_snr = found, zero_terminal_snr
         base = HALVES.get(precision, torch.float32) if rank else torch.float32
         self.pipeline = sd_model.load_pipeline(found, dtype=torch.float32, unet_dtype=base, device="cpu")
+        if zero_terminal_snr:
+            sd_model.end_in_noise(self.pipeline)
         for part in (self.pipeline.vae, self.pipeline.text_encoder):
             part.requires_grad_(False)
         how = "the whole UNet"
@@ -88,7 +98,8 @@ class Student:
 
     def save(self, folder: Path) -> None:
         """Write what was trained as others load it, complete or absent."""
-        sd_folder.save_trained(self.unet, self.found, folder)
+        scheduler = self.pipeline.scheduler if self.zero_terminal_snr else None
+        sd_folder.save_trained(self.unet, self.found, folder, scheduler)
 
     def check_saved(self, folder: Path, trained: UNet2DConditionModel) -> float:
         """Load what was written again; returns how far its answer is off (`sd_model.reload_difference`).

@@ -107,7 +107,11 @@ class LossWatch:
 
 
 class HeldOut:
-    """Losses and pictures of held-out rows: the same rows, noise, timesteps and seeds in every run.
+    """Losses of held-out rows: the same rows, noise, timesteps and seeds in every run.
+
+    The loss is the plain one, mean squared errors at evenly spread timesteps, whatever is trained: runs of
+    other weightings, losses and draws compare. Those of another noise schedule (zero terminal SNR) do not:
+    their errors are of other noisy pictures.
 
     Args:
         pictures: the held-out rows.

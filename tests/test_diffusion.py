@@ -132,3 +132,62 @@ def test_the_chances_of_nothing_and_everything():
 def test_spread_timesteps_hit_every_part_once(draws):
     parts = sorted(step * draws // T for step in diffusion.spread_timesteps(T, draws))
     assert parts == list(range(draws))
+
+
+# ------------------------------------------------------------------------------------------ weights, losses
+
+
+@pytest.mark.parametrize("kind", diffusion.PREDICTION_TYPES)
+def test_min_snr_weights_are_the_papers_at_every_timestep(scheduler, kind):
+    schedule = diffusion.noise_schedule(scheduler.alphas_cumprod)
+    ours = diffusion.loss_weights(schedule, kind, "min-snr", 5.0).double()
+    exact = [slow.min_snr(value, kind, 5.0) for value in scheduler.alphas_cumprod.double().tolist()]
+    torch.testing.assert_close(ours, torch.tensor(exact, dtype=torch.float64), rtol=1e-6, atol=0)
+    if kind == "epsilon":  # known of Stable Diffusion's schedule
+        assert (ours < 1).nonzero().max() == 146 and round(ours.mean().item(), 3) == 0.917
+
+
+@pytest.mark.parametrize("weighting", ["min-snr", "debiased"])
+def test_weighted_losses_are_the_same_whatever_the_network_predicts(every_timestep, weighting):
+    """A network that is off by so much of the sample is off in noise and velocity, too: x_t holds both."""
+    schedule, samples, noise, timesteps = every_timestep
+    x_t = diffusion.add_noise(*every_timestep)
+    guess = samples + 0.1 * torch.randn(T, 1, 1, 1, generator=torch.Generator().manual_seed(1))
+    signal, level = (factor.double().view(-1, 1, 1, 1) for factor in schedule)
+    guessed_noise = (x_t - signal * guess) / level
+    losses = []
+    for kind in diffusion.PREDICTION_TYPES:
+        answer = diffusion.target(schedule, kind, guess, guessed_noise, timesteps)
+        wanted = diffusion.target(schedule, kind, samples, noise, timesteps)
+        weights = diffusion.loss_weights(schedule, kind, weighting)
+        losses.append(weights * diffusion.loss_per_row(answer, wanted))
+    torch.testing.assert_close(losses[0], losses[2], rtol=1e-3, atol=1e-9)
+    torch.testing.assert_close(losses[1], losses[2], rtol=1e-3, atol=1e-9)
+
+
+def test_debiased_weights_of_the_noise_are_one_over_the_root_of_the_snr(scheduler):
+    schedule = diffusion.noise_schedule(scheduler.alphas_cumprod)
+    weights = diffusion.loss_weights(schedule, "epsilon", "debiased").double()
+    snr = scheduler.alphas_cumprod.double() / (1 - scheduler.alphas_cumprod.double())
+    torch.testing.assert_close(weights * snr.sqrt(), torch.ones(T, dtype=torch.float64), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("weighting", diffusion.WEIGHTINGS)
+@pytest.mark.parametrize("kind", diffusion.PREDICTION_TYPES)
+def test_weights_are_finite_where_the_schedule_ends_in_pure_noise(kind, weighting):
+    schedule = diffusion.noise_schedule(torch.tensor([1.0, 0.999, 0.5, 0.0]))
+    weights = diffusion.loss_weights(schedule, kind, weighting)
+    assert weights.isfinite().all() and weights.dtype == torch.float32 and (weights[1:3] > 0).all()
+
+
+def test_without_a_weighting_all_levels_count_the_same(every_timestep):
+    assert diffusion.loss_weights(every_timestep[0], "v_prediction", "none").unique().tolist() == [1.0]
+
+
+def test_the_huber_loss_is_the_square_of_small_errors_and_linear_in_large_ones():
+    c = 0.1
+    errors = torch.tensor([[1e-5, -1e-5], [30.0, -30.0], [0.2, 0.0]])
+    found = diffusion.loss_per_row(errors, torch.zeros_like(errors), c).double()
+    assert found[0].item() == pytest.approx(1e-10, rel=1e-4)
+    assert found[1].item() == pytest.approx(2 * c * 30, rel=0.01)
+    assert found[2].item() == pytest.approx((2 * c * ((0.2**2 + c**2) ** 0.5 - c)) / 2, rel=1e-5)

@@ -45,3 +45,16 @@ def test_a_noise_offset_is_drawn_by_row_and_epoch_and_changes_no_other_draw(rows
     for name in ("timestep", "tokens", "posterior"):
         assert torch.equal(torch.as_tensor(plain[pick][name]), torch.as_tensor(shifted[pick][name]))
     assert not torch.equal(noise(shifted, 7), shifted[pick]["noise"])
+
+
+def test_a_perturbation_is_drawn_by_row_and_epoch_and_changes_no_other_draw(rows_with):
+    plain, moved = rows_with(), rows_with(input_perturbation=0.2)
+    pick = Pick(7, epoch=2, weight=1.0)
+    assert "perturbation" not in plain[pick]
+    for name in ("noise", "timestep", "tokens", "posterior"):
+        assert torch.equal(torch.as_tensor(plain[pick][name]), torch.as_tensor(moved[pick][name]))
+    drawn = torch.stack([moved[Pick(index, 1, 1.0)]["perturbation"] for index in range(ROWS)])
+    assert abs(drawn.std() - 0.2) < 0.01
+    again = rows_with(input_perturbation=0.2)[pick]["perturbation"]
+    assert torch.equal(moved[pick]["perturbation"], again)
+    assert not torch.equal(again, moved[Pick(7, 3, 1.0)]["perturbation"])

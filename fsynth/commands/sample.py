@@ -131,8 +131,11 @@ def _adapter(folder: Path) -> Path:
 
 
 def _add_lora(pipeline: StableDiffusionPipeline, weights: Path) -> None:
+    from fsynth import sd_model
+
     try:
         pipeline.load_lora_weights(weights, weight_name=LORA_WEIGHTS)
+        sd_model.follow_adapter(pipeline, weights)
     except Exception as error:
         first = str(error).strip().splitlines()[0]
         raise ModelError(f"--lora {weights} does not fit this model ({first})") from None

@@ -81,6 +81,7 @@ def main(config: SDTrainConfig) -> SDTrainResult | None:
         alpha=config.lora.alpha,
         precision=resolve_precision(config.precision),
         seed=config.seed,
+        zero_terminal_snr=config.objective.zero_terminal_snr,
     )
     with Run.of("sd-train", config) as run:
         source.record_dropped(run.folder)
@@ -93,7 +94,7 @@ def main(config: SDTrainConfig) -> SDTrainResult | None:
 
 def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) -> SDTrainResult:
     pipeline = student.to(run.device)
-    objective = sd_model.Objective(pipeline)
+    objective = _objective(config, pipeline)
     rows = _training_rows(config, source, pipeline, run)
     held_out, prompts = _held_out(config, source, pipeline, run)
     start = weights_signature(pipeline.unet)
@@ -189,6 +190,8 @@ def _check(config: SDTrainConfig, found: Found) -> None:
     if found.lora is not None:
         raise ModelError(f"{found.lora} holds LoRA weights for {found.name}; train from that model instead")
     sd_model.check_resolution(found, config.resolution or sd_model.native_resolution(found))
+    if config.objective.zero_terminal_snr:
+        sd_model.check_zero_terminal(found)
     alpha = config.lora.alpha
     if alpha == 0:
         raise ConfigError("lora.alpha: 0 switches the adapters off; leave it out to take the rank")
@@ -196,6 +199,14 @@ def _check(config: SDTrainConfig, found: Found) -> None:
         raise ConfigError(
             f"lora.alpha: {alpha:g} belongs to adapters; give --lora-rank, too, or leave it out"
         )
+
+
+def _objective(config: SDTrainConfig, pipeline: StableDiffusionPipeline) -> sd_model.Objective:
+    settings = config.objective
+    huber_c = settings.huber_c if settings.loss == "huber" else None
+    return sd_model.Objective(
+        pipeline, weighting=settings.weighting, snr_gamma=settings.snr_gamma, huber_c=huber_c
+    )
 
 
 def _resolve(config: SDTrainConfig, source: Source, found: Found) -> SDTrainConfig:
@@ -248,6 +259,7 @@ def _training_rows(
         latent=latent,
         caption_dropout=config.objective.caption_dropout,
         noise_offset=config.objective.noise_offset,
+        input_perturbation=config.objective.input_perturbation,
     )
     moments = None
     augmentation = _augmentation(config)

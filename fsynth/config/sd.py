@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from fsynth.config.shared import TrainSettings
 from fsynth.settings import Checked, setting
@@ -18,6 +19,18 @@ class SDTrainObjective(Checked):
         "spread of a shift of each channel's noise; 0.1 to 0.3 learns pictures darker or lighter than before",
         least=0.0,
         most=1.0,
+    )
+    weighting: Literal["none", "min-snr", "debiased"] = setting(
+        "none", "what errors at each noise level count: the same, or less where there is little noise"
+    )
+    snr_gamma: float = setting(5.0, "of min-snr: levels of more signal to noise count less", above=0.0)
+    loss: Literal["mse", "huber"] = setting("mse", "squared errors, or large ones less (pseudo-Huber)")
+    huber_c: float = setting(0.1, "of huber: what errors are large, in spreads of the noise", above=0.0)
+    input_perturbation: float = setting(
+        0.0, "extra noise that the model sees and need not answer; 0.1 is usual", least=0.0, most=1.0
+    )
+    zero_terminal_snr: bool = setting(
+        False, "the last noise level shows nothing of the picture; for models that predict v"
     )
 
 
