@@ -158,8 +158,9 @@ def _known_name(model: str) -> Found:
         )
     if open_clip.get_pretrained_cfg(name, tag):
         return Found(model, name, tag=tag)
-    if Path(tag).is_file():
-        return Found(model, name, file=Path(tag), carried=carried_config(Path(tag)))
+    file = Path(tag).expanduser()
+    if file.is_file():
+        return Found(model, name, file=file, carried=carried_config(file))
     close = difflib.get_close_matches(tag, tags, n=3, cutoff=0.3) or tags[:5]
     wrong = f"unknown tag '{tag}'" if tag else "a name alone has random weights"
     raise ModelError(
@@ -207,9 +208,16 @@ def carried_config(file: Path) -> dict[str, Any] | None:
         with contextlib.suppress(SafetensorError, OSError), safe_open(file, "pt") as opened:
             text = (opened.metadata() or {}).get(_HEADER)
     if text is not None:
-        return json.loads(text)
+        return _read_header(file, text)
     beside = file.parent / CONFIG_FILE
     return records.read(beside, ModelError, "remove it or write it again") if beside.is_file() else None
+
+
+def _read_header(file: Path, text: str) -> dict[str, Any]:
+    with contextlib.suppress(ValueError):
+        if isinstance(config := json.loads(text), dict):
+            return config
+    raise ModelError(f"{file}: the configuration in its header is broken; write or download it again")
 
 
 def reconciled(found: Found, named: dict[str, Any]) -> tuple[dict[str, Any], str]:
@@ -308,8 +316,8 @@ def _without_places(found: Found) -> str:
     if found.file is not None:
         named = bool(found.name) and not found.name.startswith("local-dir:")
         return f"{found.name}:{found.file.name}" if named else found.file.name
-    path = Path(found.source)
-    return path.name if path.is_dir() else found.source
+    path = Path(found.source.removeprefix("local-dir:")).expanduser()
+    return path.resolve().name if path.is_dir() else found.source
 
 
 def record(architecture: Mapping[str, Any], origin: Origin) -> dict[str, Any]:

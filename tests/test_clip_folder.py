@@ -133,6 +133,7 @@ def test_a_base_is_named_without_its_place_on_this_machine(named, tmp_path):
     bare = clip_model.load(named()).save(tmp_path / "bare")
     (bare / clip_folder.RECORD_FILE).unlink()
     assert clip_model.load(str(bare)).origin.base == "bare"
+    assert clip_model.load(f"local-dir:{bare}").origin.base == "bare"
     assert clip_model.load("tiny").origin == clip_folder.Origin("tiny")
 
 
@@ -168,6 +169,21 @@ def test_weights_alone_bring_everything_along(monkeypatch, named, tmp_path):
     weights = model.save(tmp_path / "model") / clip_folder.WEIGHTS_FILE
     alone = shutil.copy(weights, tmp_path / "alone.safetensors")
     assert torch.equal(ours(clip_model.load(str(alone))), ours(model))
+
+
+def test_a_broken_header_is_refused_by_name(named, tmp_path):
+    named()
+    for text in ("{", "[]"):
+        save_file({"a": torch.zeros(1)}, tmp_path / "b.safetensors", metadata={"open_clip_config": text})
+        for name in (f"small-vit:{tmp_path / 'b.safetensors'}", str(tmp_path / "b.safetensors")):
+            with pytest.raises(ModelError, match=r"b\.safetensors: the configuration in its header"):
+                clip_model.load(name)
+
+
+def test_a_weights_file_may_lie_in_the_home_folder(named, tmp_path, monkeypatch):
+    name = named().partition(":")[0]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert clip_folder.find(f"{name}:~/{name}.safetensors").file == tmp_path / f"{name}.safetensors"
 
 
 def test_weights_under_the_name_of_another_architecture_are_refused(named, tmp_path):
