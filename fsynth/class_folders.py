@@ -167,7 +167,8 @@ def _from_folders(folder: Path, most: int) -> ClassPictures:
             f"--zero-shot {folder}: class folder {root / empty[0]} holds no pictures; take it out"
         )
     classes = tuple(" ".join(name.replace("_", " ").split()) for name in by_class)
-    if twice := [name for name in classes if classes.count(name) > 1]:
+    called = [name.casefold() for name in classes]  # as tokenizers of CLIP read them
+    if twice := [name for name in called if called.count(name) > 1]:
         raise DataError(
             f"--zero-shot {folder}: two class folders in {root} are both called '{twice[0]}'; put their "
             "pictures into one"

@@ -146,6 +146,8 @@ def test_folders_that_ask_nothing_are_one_line_each(tmp_path):
     assert refusal(root) == f"--zero-shot {root}: class folder {root / 'coat'} holds no pictures; take it out"
     twice = folder_of(tmp_path / "twice", ankle_boot=1, **{"ankle boot": 1})
     assert refusal(twice).endswith("are both called 'ankle boot'; put their pictures into one")
+    cases = folder_of(tmp_path / "cases", ankle_boot=1, **{"Ankle boot": 1})
+    assert refusal(cases).endswith("are both called 'ankle boot'; put their pictures into one")
     (tmp_path / "empty").mkdir()
     assert "no class folders in" in refusal(tmp_path / "empty")
     assert "no such folder" in refusal(tmp_path / "nowhere")
