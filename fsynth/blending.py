@@ -8,7 +8,7 @@ from statistics import fmean
 
 from fsynth import evaluation, outputs, plots, score_names, score_table, wise_ft
 from fsynth.clip_model import ClipModel
-from fsynth.clip_validation import mean_group_recall
+from fsynth.clip_validation import LEAST_ROWS, mean_group_recall
 from fsynth.console import say
 from fsynth.exam import Exam
 from fsynth.gallery import Gallery
@@ -81,6 +81,11 @@ class Blending:
             f"pairs; the best mean group recall is taken (WiSE-FT)\n"
             f"{score_table.blends(found, self.retention)}"
         )
+        if len(self.gallery.rows) < LEAST_ROWS:
+            say(
+                f"note: {len(self.gallery.rows)} validation pairs are few to choose a blend by; "
+                "--val-fraction and validation.rows set more aside"
+            )
         if layers := wise_ft.running_statistics(self.model.network):
             say(
                 f"note: the running statistics of {layers} batch-normalising layers are blended, too; "

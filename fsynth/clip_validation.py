@@ -58,7 +58,7 @@ class Validation:
         if keep != "last" and few:
             say(
                 f"validation: {len(gallery.rows)} rows cannot tell the best epoch ({LEAST_ROWS} can), so the "
-                "last one's weights are kept; --val-fraction sets more rows aside"
+                "last one's weights are kept; --val-fraction and validation.rows set more aside"
             )
         best = run / "checkpoints" / "best-epoch.pt" if keep != "last" and not few else None
         return Validation(gallery, model, ema, best, workers, counts_start=keep == "best")

@@ -177,7 +177,8 @@ def _finetune(
     if blending is not None:
         judged.judge("fine-tuned", model)
         blend = blending.settle(run.folder).share
-    reloaded = _save(run, model, chosen, _training(config, source, run, len(pairs), blend))
+    taken = {"epoch": student.epoch, "wise_ft": blend}
+    reloaded = _save(run, model, chosen, _training(config, source, run, len(pairs), taken))
     judged.judge("after", reloaded)
     comparisons = judged.comparisons()
     comparison = comparisons[-1]
@@ -314,6 +315,8 @@ def _augmentation(config: ClipFinetuneConfig) -> Augmentation:
 
 
 def _validation_gallery(config: ClipFinetuneConfig, source: Source) -> Gallery | None:
+    if source.validation is None and config.validation.rows and config.validation.keep == "best":
+        say("validation: no rows, so the last epoch's weights are kept; --val-fraction sets some aside")
     if source.validation is None or not config.validation.rows:
         return None
     rows = min(config.validation.rows, len(source.validation))
@@ -371,13 +374,13 @@ def _save(run: Run, model: ClipModel, chosen: Gallery, training: dict[str, Any])
 
 
 def _training(
-    config: ClipFinetuneConfig, source: Source, run: Run, pairs: int, blend: float | None
+    config: ClipFinetuneConfig, source: Source, run: Run, pairs: int, taken: dict[str, float | None]
 ) -> dict[str, Any]:
-    """What the model's record says of this run; no places of this machine."""
+    """What the model's record says of this run and the weights ``taken``; no places of this machine."""
     kind = source.what.partition(",")[0]  # what follows are files
     data = {"data": kind, "drawn": source.drawn, "rows": source.fingerprint, "pairs": pairs}
-    blended = {} if blend is None else {"wise_ft": blend}
-    return {**data, "steps": run.steps, **blended, **{name: getattr(config, name) for name in TOLD}}
+    known = {name: value for name, value in taken.items() if value is not None}
+    return {**data, "steps": run.steps, **known, **{name: getattr(config, name) for name in TOLD}}
 
 
 def _write_scores(

@@ -20,7 +20,7 @@ from fsynth.report.blocks import (
 )
 
 RECALL_LEAD = (
-    "Recall is of training rows set aside for it, any answer of the caption group being right; at step 0 "
+    "Recall is of validation rows, any answer of the caption group being right; at step 0 "
     "nothing is learnt yet."
 )
 SHARES = ("validation_recall", "validation_text_to_image", "validation_image_to_text")
@@ -98,10 +98,12 @@ def _scale_charts(curves: Curves) -> list[charts.Chart]:
 
 def _kept(folder: Path) -> str:
     """Which epoch's weights a CLIP run wrote; nothing of an unfinished run, and where no rows chose."""
-    epoch = (files.record_of(folder / "result.json") or {}).get("epoch")
+    result = files.record_of(folder / "result.json") or {}
+    epoch = result.get("epoch")
     if epoch is None:
         return ""
-    return f" The weights {f'of epoch {epoch}' if epoch else 'before the first step'} are kept."
+    became = "are kept" if result.get("blend") is None else "were blended"
+    return f" The weights {f'of epoch {epoch}' if epoch else 'before the first step'} {became}."
 
 
 def _verdict(folder: Path) -> str | None:

@@ -71,6 +71,7 @@ def test_blends_are_tried_on_validation_rows_and_the_best_is_written(config, tmp
     assert about["trainings"][-1]["wise_ft"] == done.blend
     said = capsys.readouterr().err
     assert f"blends of the weights before (a = 0) and after (1), on {record['rows']} validation pairs" in said
+    assert f"note: {record['rows']} validation pairs are few to choose a blend by" in said
     assert f"after: the blend {done.blend:g} of before (0) and fine-tuned (1)" in said
     words = Page(report.build(done.folder)).words
     assert "Blends with the model before" in words and f"{done.blend:g}, taken" in words

@@ -198,6 +198,7 @@ def test_a_run_that_does_harm_ends_as_it_came(archive, small, tmp_path, monkeypa
     before = load_file(small / clip_folder.WEIGHTS_FILE)
     assert all(torch.allclose(value, before[name], atol=1e-6) for name, value in weights(run.folder).items())
     assert run.epoch == 0 and run.before == run.after and run.comparison.verdict == "unclear"
+    assert json.loads((run.folder / "model" / "fsynth.json").read_text())["trainings"][-1]["epoch"] == 0
     assert "kept: the weights before the first step" in capsys.readouterr().err
 
 
@@ -233,17 +234,18 @@ def test_without_rows_to_validate_the_last_epoch_is_saved(archive, small, tmp_pa
     monkeypatch.setattr(clip_validation, "LEAST_ROWS", 100)
     run = clip_finetune.main(config(archive, small, tmp_path / "few", epochs=1))
     said = capsys.readouterr().err
-    assert (
-        "rows cannot tell the best epoch (100 can), so the last one's weights are kept; --val-fraction"
-        in said
-    )
+    assert "rows cannot tell the best epoch (100 can), so the last one's weights are kept; --val-f" in said
     assert any("validation_recall" in row for row in log(run.folder))
 
 
-def test_nobody_validates_without_rows(archive, small, tmp_path):
-    validation = ClipFinetuneValidation(rows=0)
-    run = clip_finetune.main(config(archive, small, tmp_path / "none", epochs=1, validation=validation))
-    assert not any("validation_recall" in row for row in log(run.folder))
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [({"val_fraction": None}, True), ({"validation": ClipFinetuneValidation(rows=0)}, False)],
+)
+def test_nobody_validates_without_rows(more, told, archive, small, tmp_path, capsys):
+    run = clip_finetune.main(config(archive, small, tmp_path / "none", epochs=1, **more))
+    assert not any("validation_recall" in row for row in log(run.folder)) and run.epoch is None
+    assert ("validation: no rows, so the last epoch's weights are kept" in capsys.readouterr().err) == told
 
 
 @pytest.mark.parametrize("lock", ["image", "text"])

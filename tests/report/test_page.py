@@ -209,8 +209,10 @@ def test_a_page_says_which_weights_a_run_kept(tmp_path, epoch, which):
     with open(run / "metrics.jsonl", "a") as file:
         for step in range(3):
             file.write(json.dumps({"step": 4 * step, "epoch": step, **recalls}) + "\n")
-    (run / "result.json").write_text(json.dumps({"epoch": epoch}))
+    (run / "result.json").write_text(json.dumps({"epoch": epoch, "blend": None}))
     assert f"The weights {which} are kept." in Page(report.build(run)).words
+    (run / "result.json").write_text(json.dumps({"epoch": epoch, "blend": 0.5}))
+    assert f"The weights {which} were blended." in Page(report.build(run)).words
 
 
 def test_captions_are_text(runs):
