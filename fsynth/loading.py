@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fsynth.order import Order, Pick
 
 _ENDED = "DataLoader worker"
-_NOTICED = 1.0  # seconds
+_NOTICED = 5.0  # seconds; on a busy machine the end of a large process takes a while
 
 
 @contextlib.contextmanager

@@ -7,6 +7,9 @@ import pytest
 
 from tests.data import make_fixture
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # else each of the processes computes on all cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def benchmark_folder(tmp_path_factory) -> Path:

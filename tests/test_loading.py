@@ -63,7 +63,8 @@ def test_an_error_of_ours_in_a_worker_is_as_it_was():
     assert again.value is caught.value
 
 
-def test_other_errors_pass():
+def test_other_errors_pass(monkeypatch):
+    monkeypatch.setattr(loading, "_NOTICED", 0.1)
     killed = "DataLoader worker (pid 1) is killed by signal: Killed."
     for error in (RuntimeError("ours"), ValueError(killed), EOFError("ours")):
         assert loading.ended_worker(error) is None

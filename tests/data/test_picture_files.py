@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
@@ -43,20 +44,27 @@ def traces(*folders: Path) -> list[str]:
 
 
 @pytest.fixture
-def places(tmp_path, monkeypatch) -> tuple[Path, Path, Path]:
-    """Fresh cache, temporary and working folders, for this process and its workers."""
+def places(monkeypatch) -> Iterator[tuple[Path, Path, Path]]:
+    """Fresh cache, temporary and working folders, for this process and its workers. Not in pytest's own: the
+    workers' sockets lie in the temporary one, and the name of a socket has 107 bytes at most."""
     import datasets
 
-    cache, temporary, run = (tmp_path / name for name in ("cache", "temporary", "run"))
-    for folder in (cache, temporary, run):
-        folder.mkdir()
+    with tempfile.TemporaryDirectory() as short:
+        folders = tuple(Path(short, name) for name in ("cache", "temporary", "run"))
+        for folder in folders:
+            folder.mkdir()
+        with monkeypatch.context() as patch:
+            _work_in(patch, datasets, *folders)
+            yield folders
+
+
+def _work_in(monkeypatch, datasets, cache, temporary, run):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
     monkeypatch.setenv("HF_HOME", str(cache))
     monkeypatch.setenv("HF_DATASETS_CACHE", str(cache))
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     monkeypatch.chdir(run)
-    return cache, temporary, run
 
 
 @pytest.fixture(scope="module")
