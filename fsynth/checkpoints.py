@@ -33,6 +33,25 @@ def save(run_folder: Path, step: int, state: dict[str, Any]) -> None:
         old.unlink()
 
 
+def state_of(thing: Any) -> dict[str, Any]:
+    """What a checkpoint holds of a model (what learns, and buffers), an optimizer or a schedule."""
+    if not isinstance(thing, torch.nn.Module):
+        return thing.state_dict()
+    learning = {name: value.detach() for name, value in thing.named_parameters() if value.requires_grad}
+    return learning | dict(thing.named_buffers())
+
+
+@torch.no_grad()
+def put_state(thing: Any, state: dict[str, Any]) -> None:
+    """Put back what `state_of` took."""
+    if not isinstance(thing, torch.nn.Module):
+        thing.load_state_dict(state)
+        return
+    own = dict(thing.named_parameters()) | dict(thing.named_buffers())
+    for name, value in state.items():
+        own[name].copy_(value)
+
+
 def check_resumable(run_folder: Path) -> None:
     """Refuse a folder to resume that is no run, is finished or has no checkpoint.
 

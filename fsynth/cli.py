@@ -23,6 +23,7 @@ import fsynth
 from fsynth import config as configs
 from fsynth import console, flags, loading, outputs, settings
 from fsynth.errors import FsynthError
+from fsynth.stopping import Stopped
 
 COMMANDS: dict[str, tuple[type, str]] = {
     "demo": (configs.DemoConfig, "Start here"),
@@ -47,7 +48,8 @@ SEVERAL_PROCESSES = {"clip-finetune", "sd-train"}
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command and exit: 0 done, 1 something the user can fix, 2 wrong usage."""
+    """Run one command and exit: 0 done, 1 something the user can fix, 2 wrong usage, 75 a training run that a
+    signal stopped and --resume takes up."""
     signal.signal(signal.SIGTERM, _end)  # a launcher ends its workers so: let them tidy up
     if _processes() == 1:
         sys.exit(run(arguments))
@@ -75,22 +77,11 @@ def _run_among_several(arguments: list[str] | None) -> None:
     sys.exit()
 
 
-class _Stopped(SystemExit):
-    """The keyboard or SIGTERM: what is open is closed, what is half written goes, and a line says so.
-
-    Typer turns a KeyboardInterrupt into a bare exit code; this passes through it.
-    """
-
-    def __init__(self, what: str, code: int) -> None:
-        super().__init__(code)
-        self.what = what
-
-
 def _end(*_: Any) -> None:
     if hasattr(signal, "SIGCHLD"):  # torch's handler would raise where its loader workers end, too
         signal.signal(signal.SIGCHLD, lambda *_: None)
     who = "ended by SIGTERM" if _processes() == 1 else "ended by the launcher (SIGTERM)"
-    raise _Stopped(who, 143)
+    raise Stopped(who, 143)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -102,7 +93,7 @@ def run(arguments: list[str] | None = None) -> int:
         if os.environ.get("FSYNTH_TRACEBACK"):
             raise
         return _complain("; ".join([str(loading.cleared(error) or error), *_notes(error)]), 1)
-    except _Stopped as error:
+    except Stopped as error:
         if console.is_main_process():  # each process of a launch is stopped; one says so
             _complain("; ".join([error.what, *_notes(error.__cause__ or error)]), error.code)
         return error.code
@@ -214,7 +205,7 @@ def _typer_function(name: str, kind: type) -> Callable[..., None]:
         try:
             _run_command(name, config, as_json)
         except KeyboardInterrupt as error:
-            raise _Stopped("stopped by the keyboard", 130) from error
+            raise Stopped("stopped by the keyboard", 130) from error
 
     parameters = flags.parameters(kind, _recipe_help(name, kind))
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 import yaml
 
-from fsynth import checkpoints, loading, outputs
+from fsynth import checkpoints, loading, outputs, stopping
 from fsynth.console import say
 from fsynth.errors import DivergedError
 from fsynth.keyed import seed_of
@@ -70,6 +70,8 @@ class Run:
         self._rows = self._rows_seen = 0
         self._prepared: list[Any] = []
         self._restored: dict[str, Any] | None = None
+        self.last_epoch_loss = math.nan
+        self._listener = stopping.Listener()
         self._started = time.monotonic()
         recipe = {key: value for key, value in recipe.items() if key not in ("output", "resume")}
         self.folder = self._resume(resume, recipe) if resume else self._begin(command, output, recipe)
@@ -97,9 +99,10 @@ class Run:
         The process that fails removes it, whichever it is: the others may wait for it where no signal
         reaches them, until the launcher kills them. What a loader worker met is said in our words.
         """
+        self._listener.close()
         ended = loading.cleared(error)
         error = ended or error
-        if kind is None:
+        if kind is None or getattr(error, "code", None) == stopping.CODE:
             self.accelerator.end_training()
         elif self.step == 0:
             self._claim.take_back()
@@ -129,6 +132,7 @@ class Run:
         self.step = self._restored["step"]
         if self.is_main:
             checkpoints.drop_log_after(folder, self.step)
+            (folder / stopping.MARKER).unlink(missing_ok=True)
         self.accelerator.wait_for_everyone()
         say(f"resuming {folder} after step {self.step}")
         return folder
@@ -148,9 +152,10 @@ class Run:
         self._prepared = list(wrapped)
         if self._restored is not None:
             for thing, state in zip(self._prepared, self._restored["states"], strict=True):
-                self._load_state(thing, state)
+                checkpoints.put_state(self._inside(thing), state)
             self._loss_sum = self._restored["loss_sum"] if self.is_main else 0.0
             self._rows_seen = self._restored["rows_seen"]
+            self.last_epoch_loss = self._restored["last_epoch_loss"]
             if self.accelerator.scaler is not None and self._restored["scaler"]:
                 self.accelerator.scaler.load_state_dict(self._restored["scaler"])
         return wrapped
@@ -159,25 +164,11 @@ class Run:
         """The model itself, without the wrappers of the launch: for the end, since it also ends autocast."""
         return self.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
 
-    def _inside(self, model: torch.nn.Module) -> torch.nn.Module:
-        return self.accelerator.unwrap_model(model, keep_fp32_wrapper=True)
-
-    def _state(self, thing: Any) -> dict[str, Any]:
+    def _inside(self, thing: Any) -> Any:
+        """A model in the wrapper of its autocast, without that of the launch; other things as they are."""
         if not isinstance(thing, torch.nn.Module):
-            return thing.state_dict()
-        model = self._inside(thing)
-        state = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
-        return state | dict(model.named_buffers())
-
-    def _load_state(self, thing: Any, state: dict[str, Any]) -> None:
-        if not isinstance(thing, torch.nn.Module):
-            thing.load_state_dict(state)
-            return
-        model = self._inside(thing)
-        own = dict(model.named_parameters()) | dict(model.named_buffers())
-        with torch.no_grad():
-            for name, value in state.items():
-                own[name].copy_(value)
+            return thing
+        return self.accelerator.unwrap_model(thing, keep_fp32_wrapper=True)
 
     # ---------------------------------------------------------------------------------- the clock
 
@@ -218,6 +209,7 @@ class Run:
         if self.step == 0:
             self.log(steps=plan.steps)  # what the steps of an unfinished run are out of
         _train(models)
+        self._listener.open()
         with _progress(title, self.step, plan.steps, self.is_main) as bar:
             for micro, batch in self._load(dataset, plan, workers):
                 self._at(micro)
@@ -227,6 +219,7 @@ class Run:
                     self._after_step(bar)
                 if micro.ends_epoch:
                     _train(models)  # an evaluation at the end of the epoch may have left them in eval mode
+        self._listener.close()
 
     def _load(self, dataset: Any, plan: Order, workers: int) -> Iterator[tuple[MicroBatch, dict[str, Any]]]:
         loader = torch.utils.data.DataLoader(
@@ -234,6 +227,7 @@ class Run:
             batch_sampler=loading.Shares(plan, self.step),
             num_workers=workers,
             pin_memory=self.device.type == "cuda",
+            worker_init_fn=stopping.survive_signals,
         )
         return zip(plan.from_step(self.step), loader, strict=True)
 
@@ -265,8 +259,12 @@ class Run:
             bar.set_postfix(loss=f"{loss:.4f}")
             self.log(loss=loss, **self._step_extra)
         self._step_loss = 0.0
-        if self.checkpoint_every and self.step % self.checkpoint_every == 0 and self.step < self.steps:
+        number = self._listener.heard_anywhere(self.world)
+        due = self.checkpoint_every and self.step % self.checkpoint_every == 0 and self.step < self.steps
+        if due or number:
             self._save_checkpoint()
+        if number:
+            raise stopping.stopped(number, self.folder, self.command, self.step, self.steps)
 
     def _log_due(self) -> bool:
         # reading a loss makes a GPU wait, so not at every step of a long run
@@ -322,6 +320,7 @@ class Run:
         """Mean loss over the rows seen since the last call: the whole epoch, when called at its end."""
         mean = self._finite(self._reduced(self._loss_sum) / max(1, self._rows_seen))
         self._loss_sum, self._rows_seen = 0.0, 0
+        self.last_epoch_loss = mean
         return mean
 
     def _finite(self, loss: float) -> float:
@@ -359,10 +358,11 @@ class Run:
             scaler = self.accelerator.scaler
             state = {
                 "step": self.step,
-                "states": [self._state(thing) for thing in self._prepared],
+                "states": [checkpoints.state_of(self._inside(thing)) for thing in self._prepared],
                 "scaler": scaler.state_dict() if scaler is not None else None,
                 "loss_sum": loss_sum,
                 "rows_seen": self._rows_seen,
+                "last_epoch_loss": self.last_epoch_loss,
             }
             checkpoints.save(self.folder, self.step, state)
         self.accelerator.wait_for_everyone()

@@ -136,7 +136,7 @@ def failing(monkeypatch):
 def test_the_keyboard_and_sigterm_are_one_line_with_what_can_be_done(failing, capsys, monkeypatch):
     for error, code, what in (
         (KeyboardInterrupt(), 130, "stopped by the keyboard"),
-        (cli._Stopped("ended by SIGTERM", 143), 143, "ended by SIGTERM"),
+        (cli.Stopped("ended by SIGTERM", 143), 143, "ended by SIGTERM"),
     ):
         error.add_note("runs/a is unfinished")
         failing(error)
@@ -199,7 +199,7 @@ def test_who_is_ended_does_not_complain_that_its_workers_are():
 
     before = signal.signal(signal.SIGCHLD, complain)
     try:
-        with pytest.raises(cli._Stopped):
+        with pytest.raises(cli.Stopped):
             cli._end()
         os.kill(os.getpid(), signal.SIGCHLD)
     finally:

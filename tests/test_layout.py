@@ -91,6 +91,7 @@ def test_the_command_line_imports_nothing_heavy_at_start():
         "errors.py",
         "flags.py",
         "outputs.py",
+        "stopping.py",
         "keyed.py",
     ]
     for name in light:

@@ -226,7 +226,6 @@ def _learn(
     if config.memory.compile:
         clip_tuning.compile_training(network)
     accumulation, micro = Accumulation(wrapped, config.loss), config.memory.micro_batch
-    loss = math.nan
     sizes: dict[str, Any] = {"batch_size": config.batch_size, "micro_batch": micro, "epochs": config.epochs}
     for batch in run.batches(pairs, models=[wrapped], groups=groups, workers=config.workers, **sizes):
         for layer in still:
@@ -245,7 +244,7 @@ def _learn(
             said = clip_validation.described(found)
             say(f"epoch {run.epoch + 1} of {config.epochs}: loss {loss:.4f}{said}")
             run.accelerator.wait_for_everyone()  # the first process alone validates
-    return loss
+    return run.last_epoch_loss
 
 
 def _optimizer(config: ClipFinetuneConfig, network: torch.nn.Module, pairs: int, run: Run) -> tuple[Any, Any]:

@@ -104,7 +104,6 @@ def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) ->
         _evaluate(run, held_out, epoch=0)
         _draw(config, source, run, pipeline, prompts, "before")
 
-    epoch_loss = math.nan
     watch = LossWatch(rows.pictures.names)
     sizes = {"batch_size": config.batch_size, "epochs": config.epochs, "micro_batch": config.micro_batch}
     for batch in run.batches(rows, models=[unet], workers=config.workers, **sizes):
@@ -133,7 +132,7 @@ def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) ->
         resolution=rows.pictures.resolution,
         steps=run.steps,
         trainable_parameters=student.size,
-        loss=epoch_loss,
+        loss=run.last_epoch_loss,
         validation=_compare_losses(run.folder) if run.is_main else None,
         reload_difference=student.check_saved(run.folder / "model", trained.cpu()) if run.is_main else 0.0,
     )

@@ -134,7 +134,10 @@ class TrainSettings(PictureSettings, OutputSettings):
         least=0,
     )
     checkpoint_every: int = setting(
-        0, "steps between checkpoints to resume from; 0 writes none", "Output", least=0
+        0,
+        "steps between checkpoints to resume from; 0 writes one only when a signal stops the run",
+        "Output",
+        least=0,
     )
     augment: AugmentSettings = setting(AugmentSettings(), "what happens to training pictures")
     resume: Path | None = setting(None, "run folder to go on with, from its newest checkpoint", "Output")
