@@ -208,6 +208,7 @@ class Run:
         self.steps = plan.steps
         if self.step == 0:
             self.log(steps=plan.steps)  # what the steps of an unfinished run are out of
+            self.accelerator.wait_for_everyone()  # who fails in the first step removes the folder
         _train(models)
         self._listener.open()
         with _progress(title, self.step, plan.steps, self.is_main) as bar:
