@@ -6,7 +6,7 @@ Training goes through the functions here and `fsynth.diffusion`; names and folde
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -168,15 +168,19 @@ def training_schedule(pipeline: StableDiffusionPipeline) -> diffusion.NoiseSched
 def posterior_moments(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
     """Mean and standard deviation of each picture's latents.
 
+    A CPU encodes one picture after the other: its convolutions of several differ in the last digits from
+    those of one, and what was encoded once would not be what is encoded at every step.
+
     Args:
         pixels: (B, 3, H, W) RGB in [-1, 1].
 
     Returns:
         float32 (B, 2C, H/8, W/8): the C means, then the C standard deviations, unscaled.
     """
+    parts = pixels.split(1) if vae.device.type == "cpu" else (pixels,)
     with torch.no_grad():
-        posterior = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
-    return torch.cat([posterior.mean, posterior.std], dim=1).float()
+        found = [vae.encode(part.to(vae.device, vae.dtype)).latent_dist for part in parts]
+    return torch.cat([torch.cat([one.mean, one.std], dim=1) for one in found]).float()
 
 
 def latents_of(vae: AutoencoderKL, moments: Tensor, noise: Tensor) -> Tensor:
@@ -267,6 +271,7 @@ class Objective:
     by which epochs, runs and objectives compare.
 
     Args:
+        captions: numbers of captions (B,) to what the UNet attends to (`sd_captions.Captions`).
         weighting, snr_gamma: of the noise levels (`diffusion.loss_weights`).
         huber_c: None squares errors (`diffusion.loss_per_row`).
     """
@@ -274,12 +279,13 @@ class Objective:
     def __init__(
         self,
         pipeline: StableDiffusionPipeline,
+        captions: Callable[[Tensor], Tensor],
         *,
         weighting: str = "none",
         snr_gamma: float = 5.0,
         huber_c: float | None = None,
     ) -> None:
-        self.vae, self.text_encoder = pipeline.vae, pipeline.text_encoder
+        self.vae, self.captions = pipeline.vae, captions
         self.prediction_type = pipeline.scheduler.config.prediction_type
         self.huber_c = huber_c
         schedule = training_schedule(pipeline)
@@ -298,7 +304,7 @@ class Objective:
         noise, level = batch["noise"], batch["timestep"]
         shown = noise + batch["perturbation"] if "perturbation" in batch else noise
         noisy = diffusion.add_noise(self.schedule, latents, shown, level)
-        text = embeddings(self.text_encoder, batch["tokens"])
+        text = self.captions(batch["caption"])
         kind = next(unet.parameters()).dtype  # of the frozen base; autocast, where it is on, decides itself
         answer = unet(noisy.to(kind), level, text.to(kind)).sample
         wanted = diffusion.target(self.schedule, self.prediction_type, latents, noise, level)

@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fsynth import diffusion, sd_model
+from fsynth import diffusion
 from fsynth.data.augmentation import Augmentation
 from fsynth.data.row_pictures import row_of
 
 if TYPE_CHECKING:
     import datasets
     from PIL import Image
-    from transformers import CLIPTokenizer
 
     from fsynth.order import Pick
+    from fsynth.sd_captions import Captions
 
 FIXED = "validation"
 """In place of a seed: held-out losses compare between epochs, runs and seeds."""
@@ -103,23 +103,24 @@ class Draws:
 class TrainingRows:
     """What a training step needs of each row; indexed with an `order.Pick`.
 
-    Items: row (number in the files), index (position here), tokens int64 (L,), timestep, noise and posterior
-    (C, h, w) normal, perturbation (C, h, w) where there is one, and moments (2C, h, w) where they are at
-    hand, else pixels (3, R, R) of the augmented picture. Moments are of pictures as they are: give them only
-    where nothing is augmented.
+    Items: row (number in the files), index (position here), caption (its number), timestep, noise and
+    posterior (C, h, w) normal, perturbation (C, h, w) where there is one, and moments (2C, h, w) where they
+    are at hand, else pixels (3, R, R) of the augmented picture. Moments are of pictures as they are: give
+    them only where nothing is augmented.
     """
 
     def __init__(
         self,
         pictures: Pictures,
-        tokenizer: CLIPTokenizer,
+        captions: Captions,
         draws: Draws,
         moments: Tensor | None = None,
         augmentation: Augmentation | None = None,
     ) -> None:
         self.pictures, self.draws, self.moments = pictures, draws, moments
         self.augmentation = augmentation or Augmentation(draws.seed)
-        self.tokens = _tokens_by_text(tokenizer, ["", *pictures.texts])
+        self.captions = [captions.number(text) for text in pictures.texts]
+        self.hidden = captions.number("")
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -131,7 +132,7 @@ class TrainingRows:
         return {
             "row": row,
             "index": pick.index,
-            "tokens": self.tokens["" if hidden else self.pictures.texts[pick.index]],
+            "caption": self.hidden if hidden else self.captions[pick.index],
             "timestep": diffusion.draw_timestep(draws.timesteps, draws.seed, "timestep", *key),
             "noise": self._noise(key),
             "posterior": diffusion.draw_normal(draws.latent, draws.seed, "posterior", *key),
@@ -163,13 +164,8 @@ class TrainingRows:
         return {"pixels": to_pixels(shown, pictures.resolution)}
 
 
-def _tokens_by_text(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> dict[str, Tensor]:
-    distinct = list(dict.fromkeys(texts))
-    return dict(zip(distinct, sd_model.token_ids(tokenizer, distinct), strict=True))
-
-
 def held_out_batch(
-    pictures: Pictures, tokenizer: CLIPTokenizer, moments: Tensor, timesteps: int, draws: int
+    pictures: Pictures, captions: Captions, moments: Tensor, timesteps: int, draws: int
 ) -> dict[str, Tensor]:
     """Every held-out row ``draws`` times, with fixed noise and timesteps spread over all noise levels.
 
@@ -181,11 +177,10 @@ def held_out_batch(
         the entries of `TrainingRows`, stacked: V x draws rows.
     """
     latent = (moments.shape[1] // 2, *moments.shape[2:])
-    tokens = _tokens_by_text(tokenizer, pictures.texts)
     places = [(index, draw) for index in range(len(pictures)) for draw in range(draws)]
     keys = [(FIXED, pictures.rows[index], draw) for index, draw in places]
     return {
-        "tokens": torch.stack([tokens[pictures.texts[index]] for index, _ in places]),
+        "caption": torch.tensor([captions.number(pictures.texts[index]) for index, _ in places]),
         "timestep": torch.tensor(diffusion.spread_timesteps(timesteps, len(places))),
         "noise": torch.stack([diffusion.draw_normal(latent, "noise", *key) for key in keys]),
         "posterior": torch.stack([diffusion.draw_normal(latent, "posterior", *key) for key in keys]),

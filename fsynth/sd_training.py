@@ -18,6 +18,7 @@ from fsynth import outputs, samples, sampling, sd_model
 from fsynth.console import say, shortened
 from fsynth.errors import DivergedError, ModelError
 from fsynth.keyed import seed_of
+from fsynth.sd_captions import Captions
 from fsynth.sd_rows import Pictures, held_out_batch
 
 if TYPE_CHECKING:
@@ -129,9 +130,10 @@ class HeldOut:
         batch_size: int,
     ) -> None:
         self.pipeline, self.size, self.noise_levels = pipeline, batch_size, noise_levels
-        self.objective = sd_model.Objective(pipeline)
+        captions = Captions(pipeline, pictures.texts)
+        self.objective = sd_model.Objective(pipeline, captions)
         timesteps = pipeline.scheduler.config.num_train_timesteps
-        self.batch = held_out_batch(pictures, pipeline.tokenizer, moments, timesteps, noise_levels)
+        self.batch = held_out_batch(pictures, captions, moments, timesteps, noise_levels)
 
     @torch.no_grad()
     def losses(self, accelerator: Accelerator) -> list[float]:

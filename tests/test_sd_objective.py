@@ -7,6 +7,7 @@ import torch
 
 from fsynth import diffusion, sd_folder, sd_model
 from fsynth.errors import ConfigError
+from fsynth.sd_captions import Captions
 from tests import sd_families
 from tests.reference import diffusion as slow
 
@@ -34,19 +35,29 @@ def pipeline(velocity):
     return sd_model.load_pipeline(velocity, dtype=torch.float32, device="cpu")
 
 
+def _objective(pipeline, **settings):
+    captions = Captions(pipeline, ["the lady wore a blue dress"])
+    return sd_model.Objective(pipeline, captions, **settings)
+
+
 def _batch(pipeline, timesteps, **more):
     rows = len(timesteps)
     drawn = {name: diffusion.draw_normal((rows, *LATENT), name) for name in ("noise", "posterior")}
-    tokens = sd_model.token_ids(pipeline.tokenizer, ["the lady wore a blue dress"] * rows)
     moments = diffusion.draw_normal((rows, 2 * LATENT[0], *LATENT[1:]), "moments").abs()
-    return {"moments": moments, "tokens": tokens, "timestep": torch.tensor(timesteps), **drawn, **more}
+    return {
+        "moments": moments,
+        "caption": torch.ones(rows, dtype=torch.int64),
+        "timestep": torch.tensor(timesteps),
+        **drawn,
+        **more,
+    }
 
 
 def test_weights_multiply_the_plain_loss_of_each_row(pipeline):
     batch = _batch(pipeline, [0, 500, 999])
     with torch.no_grad():
-        plain = sd_model.Objective(pipeline)(pipeline.unet, batch)
-        weighted = sd_model.Objective(pipeline, weighting="min-snr")(pipeline.unet, batch)
+        plain = _objective(pipeline)(pipeline.unet, batch)
+        weighted = _objective(pipeline, weighting="min-snr")(pipeline.unet, batch)
     alphas = pipeline.scheduler.alphas_cumprod.double()
     expected = [slow.min_snr(alphas[t].item(), "v_prediction", 5.0) for t in (0, 500, 999)]
     torch.testing.assert_close(weighted, plain * torch.tensor(expected).float(), rtol=1e-4, atol=1e-8)
@@ -62,7 +73,7 @@ def test_what_is_perturbed_is_seen_and_not_answered(pipeline):
             return type("Answer", (), {"sample": torch.zeros_like(noisy)})
 
     silent, extra = Silent(1, 1), diffusion.draw_normal((1, *LATENT), "extra")
-    objective = sd_model.Objective(pipeline)
+    objective = _objective(pipeline)
     plain = objective(silent, _batch(pipeline, [400]))
     moved = objective(silent, _batch(pipeline, [400], perturbation=0.1 * extra))
     assert torch.equal(plain, moved)
@@ -72,7 +83,7 @@ def test_what_is_perturbed_is_seen_and_not_answered(pipeline):
 def test_a_huber_loss_is_that_of_the_same_errors(pipeline):
     batch = _batch(pipeline, [300, 700])
     with torch.no_grad():
-        squares, huber = (sd_model.Objective(pipeline, huber_c=c)(pipeline.unet, batch) for c in (None, 1e3))
+        squares, huber = (_objective(pipeline, huber_c=c)(pipeline.unet, batch) for c in (None, 1e3))
     torch.testing.assert_close(squares, huber)  # far below c they are the same
 
 
@@ -107,7 +118,7 @@ def test_a_scheduler_that_can_end_in_noise_stays_what_it_is(pipeline):
 def test_losses_at_the_end_of_such_a_schedule_are_finite(pipeline, weighting):
     sd_model.end_in_noise(pipeline)
     with torch.no_grad():
-        losses = sd_model.Objective(pipeline, weighting=weighting)(pipeline.unet, _batch(pipeline, [0, 999]))
+        losses = _objective(pipeline, weighting=weighting)(pipeline.unet, _batch(pipeline, [0, 999]))
     assert losses.isfinite().all()
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fsynth.order import Pick
+from fsynth.sd_captions import Captions
 from fsynth.sd_rows import Draws, TrainingRows
 
 ROWS = 200
@@ -17,7 +18,7 @@ def rows_with(random_pipeline):
         pictures = types.SimpleNamespace(texts=["the lady wore a red dress."] * ROWS, rows=range(ROWS))
         return TrainingRows(
             pictures,
-            random_pipeline.tokenizer,
+            Captions(random_pipeline, pictures.texts),
             Draws(seed=0, timesteps=1000, latent=(4, 8, 8), caption_dropout=0.1, **draws),
             moments=torch.zeros(ROWS, 8, 8, 8),
         )
@@ -42,7 +43,7 @@ def test_a_noise_offset_is_drawn_by_row_and_epoch_and_changes_no_other_draw(rows
     plain, shifted = rows_with(), rows_with(noise_offset=0.3)
     pick = Pick(7, epoch=2, weight=1.0)
     assert torch.equal(shifted[pick]["noise"], rows_with(noise_offset=0.3)[pick]["noise"])
-    for name in ("timestep", "tokens", "posterior"):
+    for name in ("timestep", "caption", "posterior"):
         assert torch.equal(torch.as_tensor(plain[pick][name]), torch.as_tensor(shifted[pick][name]))
     assert not torch.equal(noise(shifted, 7), shifted[pick]["noise"])
 
@@ -51,7 +52,7 @@ def test_a_perturbation_is_drawn_by_row_and_epoch_and_changes_no_other_draw(rows
     plain, moved = rows_with(), rows_with(input_perturbation=0.2)
     pick = Pick(7, epoch=2, weight=1.0)
     assert "perturbation" not in plain[pick]
-    for name in ("noise", "timestep", "tokens", "posterior"):
+    for name in ("noise", "timestep", "caption", "posterior"):
         assert torch.equal(torch.as_tensor(plain[pick][name]), torch.as_tensor(moved[pick][name]))
     drawn = torch.stack([moved[Pick(index, 1, 1.0)]["perturbation"] for index in range(ROWS)])
     assert abs(drawn.std() - 0.2) < 0.01

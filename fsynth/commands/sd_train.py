@@ -20,6 +20,7 @@ from fsynth.errors import ConfigError, FsynthError, ModelError
 from fsynth.launch import resolve_precision
 from fsynth.order import choose_rows
 from fsynth.run import Run, check_place, weights_signature
+from fsynth.sd_captions import Captions
 from fsynth.sd_folder import Found
 from fsynth.sd_rows import Draws, Pictures, TrainingRows
 from fsynth.sd_student import Student
@@ -94,8 +95,8 @@ def main(config: SDTrainConfig) -> SDTrainResult | None:
 
 def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) -> SDTrainResult:
     pipeline = student.to(run.device)
-    objective = _objective(config, pipeline)
-    rows = _training_rows(config, source, pipeline, run)
+    rows, captions = _training_rows(config, source, pipeline, run)
+    objective = _objective(config, pipeline, captions)
     held_out, prompts = _held_out(config, source, pipeline, run)
     start = weights_signature(pipeline.unet)
     optimizer, schedule = _optimizer(config, student, len(rows))
@@ -200,11 +201,17 @@ def _check(config: SDTrainConfig, found: Found) -> None:
         )
 
 
-def _objective(config: SDTrainConfig, pipeline: StableDiffusionPipeline) -> sd_model.Objective:
+def _objective(
+    config: SDTrainConfig, pipeline: StableDiffusionPipeline, captions: Captions
+) -> sd_model.Objective:
     settings = config.objective
     huber_c = settings.huber_c if settings.loss == "huber" else None
     return sd_model.Objective(
-        pipeline, weighting=settings.weighting, snr_gamma=settings.snr_gamma, huber_c=huber_c
+        pipeline,
+        captions,
+        weighting=settings.weighting,
+        snr_gamma=settings.snr_gamma,
+        huber_c=huber_c,
     )
 
 
@@ -248,7 +255,7 @@ def _optimizer(config: SDTrainConfig, student: Student, rows: int) -> tuple[Any,
 
 def _training_rows(
     config: SDTrainConfig, source: Source, pipeline: StableDiffusionPipeline, run: Run
-) -> TrainingRows:
+) -> tuple[TrainingRows, Captions]:
     pictures = Pictures(source.train, _rows(config, source), config.resolution or 0)
     side = pictures.resolution // pipeline.vae_scale_factor
     latent = (pipeline.vae.config.latent_channels, side, side)
@@ -270,7 +277,9 @@ def _training_rows(
             pictures, pipeline.vae, run.accelerator, at_once, config.workers, "encoding pictures"
         )
     say_cut_captions(pictures, pipeline.tokenizer)
-    return TrainingRows(pictures, pipeline.tokenizer, draws, moments, augmentation)
+    captions = Captions(pipeline, pictures.texts, keep=config.cache.captions == "auto")
+    say(captions.describe())
+    return TrainingRows(pictures, captions, draws, moments, augmentation), captions
 
 
 def _rows(config: SDTrainConfig, source: Source) -> list[int]:

@@ -24,7 +24,14 @@ from fsynth.config.data import (
     DataReportConfig,
 )
 from fsynth.config.samples import ReportConfig, SampleConfig, ScoreConfig, ScorerSettings
-from fsynth.config.sd import SDTrainConfig, SDTrainLora, SDTrainObjective, SDTrainOptimizer, SDTrainValidation
+from fsynth.config.sd import (
+    SDTrainCache,
+    SDTrainConfig,
+    SDTrainLora,
+    SDTrainObjective,
+    SDTrainOptimizer,
+    SDTrainValidation,
+)
 from fsynth.config.shared import (
     AugmentSettings,
     DataSettings,
@@ -59,6 +66,7 @@ __all__ = [
     "PictureSettings",
     "ReportConfig",
     "RowSettings",
+    "SDTrainCache",
     "SDTrainConfig",
     "SDTrainLora",
     "SDTrainObjective",

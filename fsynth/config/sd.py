@@ -47,6 +47,13 @@ class SDTrainLora(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SDTrainCache(Checked):
+    captions: Literal["auto", "none"] = setting(
+        "auto", "embed each different caption once, where they fit (1 GiB); none embeds them at every step"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class SDTrainValidation(Checked):
     rows: int = setting(64, "held-out pictures behind the validation loss; 0 turns it off", least=0)
     noise_levels: int = setting(4, "noise levels a picture is tried at", least=1)
@@ -81,4 +88,5 @@ class SDTrainConfig(TrainSettings):
     objective: SDTrainObjective = setting(SDTrainObjective(), "what is learnt")
     optimizer: SDTrainOptimizer = setting(SDTrainOptimizer(), "AdamW and its schedule")
     lora: SDTrainLora = setting(SDTrainLora(), "the adapters")
+    cache: SDTrainCache = setting(SDTrainCache(), "what is worked out once")
     validation: SDTrainValidation = setting(SDTrainValidation(), "held-out rows")

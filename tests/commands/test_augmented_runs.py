@@ -16,6 +16,7 @@ from fsynth.config import AugmentSettings, ClipFinetuneConfig, SDTrainConfig, SD
 from fsynth.data.augmentation import Augmentation
 from fsynth.errors import ConfigError
 from fsynth.order import Pick
+from fsynth.sd_captions import Captions
 from scripts import tiny_models
 from tests import small_clip
 from tests.data import make_flaws, make_sources
@@ -131,7 +132,9 @@ def test_rows_are_shown_augmented_in_each_epoch_anew(folder, random_pipeline):
     pictures = sd_rows.Pictures(train, [3, 5], 32)
     draws = sd_rows.Draws(0, 1000, (4, 8, 8), 0.0)
     change = Augmentation(0, scale=0.6)
-    rows = sd_rows.TrainingRows(pictures, random_pipeline.tokenizer, draws, augmentation=change)
+    rows = sd_rows.TrainingRows(
+        pictures, Captions(random_pipeline, pictures.texts), draws, augmentation=change
+    )
     shown = [rows[Pick(0, epoch, 1.0)]["pixels"] for epoch in range(3)]
     key = (pictures.rows[0], pictures.texts[0])
     changed = [change(pictures.image(0), epoch, *key) for epoch in range(3)]

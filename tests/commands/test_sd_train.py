@@ -14,14 +14,14 @@ import yaml
 from fsynth import sd_folder, sd_model, settings
 from fsynth.commands import sd_train
 from fsynth.comparison import compare_losses
-from fsynth.config import SDTrainConfig, SDTrainLora, SDTrainObjective, SDTrainValidation
+from fsynth.config import SDTrainCache, SDTrainConfig, SDTrainLora, SDTrainObjective, SDTrainValidation
 from fsynth.data.sources import Source
 from fsynth.errors import ConfigError, DataError, DivergedError, FsynthError, ModelError, OutputError
-from scripts import tiny_models
-from tests import launches
+from tests import launches, small_sd
+from tests.small_sd import log as _log
+from tests.small_sd import rows as _rows
+from tests.small_sd import weights as _weights
 
-COLORS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "black": (10, 10, 10)}
-SMALL = tiny_models.Sizes(latent=4, vae=(8, 8, 8, 16), unet=(16, 32), text=16, text_layers=1, tokens=16)
 QUICK = SDTrainValidation(rows=3, noise_levels=2, pictures=0)
 BASE = SDTrainConfig(model="tiny", lr=1e-3, epochs=2, batch_size=4, validation=QUICK)
 
@@ -29,36 +29,10 @@ BASE = SDTrainConfig(model="tiny", lr=1e-3, epochs=2, batch_size=4, validation=Q
 @pytest.fixture(scope="module", autouse=True)
 def tiny(tmp_path_factory):
     """A random pipeline in the place of the shipped one."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    sentences = [f"a {color} square" for color in COLORS]
-    tiny_models.save_pipeline(tiny_models.make_pipeline(sentences, SMALL), folder)
+    folder = small_sd.make(tmp_path_factory.mktemp("models") / "tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sd_folder, "TINY_FOLDER", folder)
         yield folder
-
-
-def _rows(count, start, size):
-    import datasets
-    from PIL import Image
-
-    names = [list(COLORS)[row % len(COLORS)] for row in range(start, start + count)]
-    pictures = []
-    for row, name in enumerate(names, start=start):
-        noise = np.random.default_rng(row).integers(-9, 9, (size[1], size[0], 3))
-        pictures.append(Image.fromarray(np.clip(noise + COLORS[name], 0, 255).astype(np.uint8)))
-    columns = {
-        "image": pictures,
-        "text": [f"a {name} square" for name in names],
-        "name": [f"{row}.jpg" for row in range(start, start + count)],
-        "row": list(range(start, start + count)),
-    }
-    features = datasets.Features(
-        image=datasets.Image(),
-        text=datasets.Value("string"),
-        name=datasets.Value("string"),
-        row=datasets.Value("int64"),
-    )
-    return datasets.Dataset.from_dict(columns, features=features)
 
 
 @pytest.fixture(scope="module")
@@ -76,17 +50,6 @@ def source(squares, tmp_path, monkeypatch):
 
 def _config(**changes):
     return dataclasses.replace(BASE, **changes)
-
-
-def _log(folder, *keys):
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [tuple(row[key] for key in keys) for row in rows if all(key in row for key in keys)]
-
-
-def _weights(folder):
-    from safetensors.torch import load_file
-
-    return load_file(folder / "model" / "unet" / "diffusion_pytorch_model.safetensors")
 
 
 def _largest_difference(first, second):
@@ -187,14 +150,19 @@ def test_a_resumed_run_ends_with_the_same_weights_and_losses(whole_run, tmp_path
     assert resumed.validation == whole_run.validation
 
 
-@pytest.mark.parametrize("change", ["encode at every step", "micro batches"])
-def test_how_the_work_is_cut_does_not_change_what_is_learnt(whole_run, tmp_path, monkeypatch, change, tiny):
-    settings = {"n_images": 7, "output": tmp_path / "other"}
-    if change == "encode at every step":
-        monkeypatch.setattr(sd_train, "MOMENTS_IN_MEMORY", 0)
-    else:
-        settings["micro_batch"] = 1
-    other = sd_train.main(_config(**settings))
+def test_what_is_encoded_once_gives_what_encoding_at_every_step_gives_to_the_bit(
+    whole_run, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(sd_train, "MOMENTS_IN_MEMORY", 0)
+    other = sd_train.main(_config(n_images=7, output=tmp_path / "other", cache=SDTrainCache(captions="none")))
+    assert "captions: 4 different ones, embedded at every step" in capsys.readouterr().err
+    assert _largest_difference(_weights(whole_run.folder), _weights(other.folder)) == 0
+    for keys in (("step", "loss"), ("epoch", "epoch_loss", "validation_loss")):
+        assert _log(other.folder, *keys) == _log(whole_run.folder, *keys)
+
+
+def test_micro_batches_do_not_change_what_is_learnt(whole_run, tmp_path, tiny):
+    other = sd_train.main(_config(n_images=7, output=tmp_path / "other", micro_batch=1))
     losses = [_log(run.folder, "step", "loss") for run in (whole_run, other)]
     np.testing.assert_allclose(*losses, rtol=1e-5)
     assert _apart(whole_run.folder, other.folder, tiny) < 1e-3
