@@ -113,6 +113,8 @@ def find(model: str) -> Found:
         return Found(model, _folder(inner if inner.is_dir() else path, f"model {model}"))
     if path.is_file():
         return _weights_file(model, path)
+    if model.startswith("local-dir:"):
+        raise ModelError(f"model {model}: there is no folder {path}")
     return _known_name(model)
 
 
@@ -162,7 +164,7 @@ def _known_name(model: str) -> Found:
     if file.is_file():
         return Found(model, name, file=file, carried=carried_config(file))
     close = difflib.get_close_matches(tag, tags, n=3, cutoff=0.3) or tags[:5]
-    wrong = f"unknown tag '{tag}'" if tag else "a name alone has random weights"
+    wrong = f"unknown tag '{tag}', and no such file" if tag else "a name alone has random weights"
     raise ModelError(
         f"model {model}: {wrong}; write {name}:TAG with TAG one of {', '.join(close)}, or a file"
     )

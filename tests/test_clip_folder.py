@@ -171,6 +171,13 @@ def test_weights_alone_bring_everything_along(monkeypatch, named, tmp_path):
     assert torch.equal(ours(clip_model.load(str(alone))), ours(model))
 
 
+def test_what_is_not_there_is_one_line():
+    with pytest.raises(ModelError, match=r"^model local-dir:nowhere: there is no folder nowhere$"):
+        clip_folder.find("local-dir:nowhere")
+    with pytest.raises(ModelError, match=r"unknown tag '~/none.pt', and no such file; write ViT-B-32:TAG"):
+        clip_folder.find("ViT-B-32:~/none.pt")
+
+
 def test_a_broken_header_is_refused_by_name(named, tmp_path):
     named()
     for text in ("{", "[]"):
