@@ -22,6 +22,7 @@ from fsynth import clip_towers, outputs
 from fsynth.clip_towers import Tower
 from fsynth.console import counted
 from fsynth.errors import ConfigError, ModelError
+from fsynth.gradient_watch import GradientWatch
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -31,9 +32,6 @@ _OUTPUT = re.compile(r"\.base_layer\.out_proj\.lora_")
 """The part of peft's adapter of torch's attention that changes the output projection. It stays 0: peft (up to
 0.21 at least) adds it twice (huggingface/peft#3774), so what is written would mean another thing once that is
 mended. Queries, keys and values are adapted."""
-
-_LEARNT = "lora_B.default"
-"""The half of an adapter that is 0 at first, so that a gradient reaches it and not yet the other half."""
 
 
 @dataclass(frozen=True)
@@ -181,40 +179,10 @@ def _attention_layer() -> type[nn.Module]:
     return Attention
 
 
-class GradientWatch:
-    """Whether the first step's gradient reaches every adapter: one that is never called, or whose answer
-    nobody uses, would pass for trained."""
-
-    def __init__(self, network: nn.Module) -> None:
-        learning = [name for name, value in network.named_parameters() if value.requires_grad]
-        self._waiting = {name for name in learning if _LEARNT in name}
-        self._hooks = [
-            network.get_parameter(name).register_post_accumulate_grad_hook(functools.partial(self._see, name))
-            for name in self._waiting
-        ]
-
-    def _see(self, name: str, adapter: nn.Parameter) -> None:
-        if adapter.grad is not None and adapter.grad.any():
-            self._waiting.discard(name)
-
-    def check(self) -> None:
-        """Call it after each step: the first one decides.
-
-        Raises:
-            ModelError: adapters without a gradient, by name.
-        """
-        if not self._hooks:
-            return
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks = []
-        if self._waiting:
-            first = min(self._waiting).partition(".lora_B")[0]
-            raise ModelError(
-                f"{counted(len(self._waiting), 'adapter')} got no gradient in the first step, {first} among "
-                "them: this tower does not use what they sit on; leave --lora-rank out, or choose the "
-                "other of lora.towers"
-            )
+def watch(network: nn.Module) -> GradientWatch:
+    """Whether the first step's gradient reaches every adapter; call its ``check`` after each step."""
+    advice = "leave --lora-rank out, or choose the other of lora.towers"
+    return GradientWatch([network], f"this tower does not use what they sit on; {advice}")
 
 
 def save(adapted: PeftModel, folder: Path, base: str) -> Path:

@@ -80,7 +80,7 @@ class Student:
         self.states = [self.ema] if self.ema else []
         self._validation: Validation | None = None
         # a process whose share of a batch is padding has no gradient worth a look; the first one has rows
-        self._reached = clip_lora.GradientWatch(self.network) if adapters and is_main_process() else None
+        self._reached = clip_lora.watch(self.network) if adapters and is_main_process() else None
         for line in (clip_lora.describe(adapters), *adapters.notes) if adapters else ():
             say(line)
         say(clip_tuning.describe(self.network))

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsynth import hub, records
+from fsynth import hub, records, sd_lora
 from fsynth.errors import ModelError
 from fsynth.outputs import make_folder, open_to_readers, put_in_place, write_json
 
 if TYPE_CHECKING:
-    from diffusers import UNet2DConditionModel
+    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
     from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
 TINY = "tiny"
@@ -167,7 +167,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def save_trained(
-    unet: UNet2DConditionModel, found: Found, folder: Path, zero_terminal: SchedulerMixin | None = None
+    pipeline: StableDiffusionPipeline,
+    found: Found,
+    folder: Path,
+    zero_terminal: SchedulerMixin | None = None,
 ) -> None:
     """Write what was trained of a found model, complete or absent: its adapters if it has any, else a
     pipeline. A folder of that name is replaced.
@@ -178,10 +181,10 @@ def save_trained(
     staging = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        if hasattr(unet, "peft_config"):
-            save_lora(unet, found.name, staging, zero_terminal_snr=zero_terminal is not None)
+        if sd_lora.has(pipeline.unet):
+            save_lora(pipeline, found.name, staging, zero_terminal_snr=zero_terminal is not None)
         else:
-            save_pipeline(unet, found, staging, zero_terminal)
+            save_pipeline(pipeline.unet, found, staging, zero_terminal)
     except BaseException:  # a full disk, say: gigabytes that are of no use
         shutil.rmtree(staging, ignore_errors=True)
         raise
@@ -226,23 +229,16 @@ def _copy_part(source: Path, target: Path) -> None:
         shutil.copyfile(path, target / path.name)
 
 
-def save_lora(unet: UNet2DConditionModel, base: str, folder: Path, zero_terminal_snr: bool = False) -> None:
-    """Write the UNet's LoRA weights as ``pipe.load_lora_weights(folder)`` reads them, and fsynth.json.
+def save_lora(
+    pipeline: StableDiffusionPipeline, base: str, folder: Path, zero_terminal_snr: bool = False
+) -> None:
+    """Write a pipeline's adapters as `sd_lora.save` does, and fsynth.json.
 
-    The state dict is peft's own (a converted one loses convolutions), and the adapter's settings go into
-    the file's metadata: without them a loader takes alpha = rank. What else the base needs to draw with them
-    stands in fsynth.json, which only fsynth reads.
+    What else the base needs to draw with them stands in fsynth.json, which only fsynth reads.
     """
-    from diffusers import StableDiffusionPipeline
-    from peft import get_peft_model_state_dict
-
     make_folder(folder)
-    settings = unet.peft_config["default"]
-    StableDiffusionPipeline.save_lora_weights(
-        folder,
-        unet_lora_layers=get_peft_model_state_dict(unet),
-        unet_lora_adapter_metadata=settings.to_dict(),
-    )
-    record = {"base": base, "rank": settings.r, "alpha": settings.lora_alpha}
+    settings = sd_lora.save(pipeline, folder)
+    alpha = settings.get("lora_alpha", settings.get("alpha"))
+    record = {"base": base, "rank": settings["r"], "alpha": alpha}
     write_json(folder / RECORD, record | ({"zero_terminal_snr": True} if zero_terminal_snr else {}))
     open_to_readers(folder)

@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.x and 2.x: loading, pictures to latents, captions to embeddings, LoRA.
+"""Stable Diffusion 1.x and 2.x: loading, pictures to latents, captions to embeddings.
 
 Training goes through the functions here and `fsynth.diffusion`; names and folders are `fsynth.sd_folder`'s.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from fsynth import diffusion, sd_folder
+from fsynth import diffusion, sd_folder, sd_lora
 from fsynth.errors import ConfigError, ModelError, reason
 from fsynth.sd_folder import Found
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTokenizer
 
 DEFAULT_MODEL = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
-"""The attention projections, as the published Stable Diffusion LoRAs adapt them."""
 
 
 def load_pipeline(
@@ -56,7 +54,7 @@ def load_pipeline(
             local_files_only=True,
         )
         if found.lora is not None:
-            pipeline.load_lora_weights(found.lora, weight_name=sd_folder.LORA_WEIGHTS)
+            sd_lora.load(pipeline, found.lora / sd_folder.LORA_WEIGHTS)
             follow_adapter(pipeline, found.lora)
     except Exception as error:  # loading raises whatever the reader of a broken file raises
         raise ModelError(f"model {found.lora or found.pipeline} does not load ({reason(error)})") from None
@@ -207,27 +205,7 @@ def embeddings(text_encoder: CLIPTextModel, ids: Tensor) -> Tensor:
 
 
 # --------------------------------------------------------------------------------------------------
-# LoRA, and the proof that what was written is what was trained
-
-
-def add_lora(unet: UNet2DConditionModel, rank: int, alpha: float, seed: int) -> None:
-    """Freeze the UNet and add trainable low-rank adapters to its attention (Hu et al. 2021).
-
-    The adapters are float32 whatever the UNet is: an AdamW step of 1e-4 does not move a bfloat16 weight.
-    They start at a function of ``seed`` and leave the UNet's output unchanged.
-    """
-    from diffusers.training_utils import cast_training_params
-    from peft import LoraConfig
-
-    unet.requires_grad_(False)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        unet.add_adapter(
-            LoraConfig(
-                r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=list(LORA_TARGETS)
-            )
-        )
-    cast_training_params(unet, dtype=torch.float32)
+# the proof that what was written is what was trained
 
 
 def probe_output(unet: UNet2DConditionModel) -> Tensor:

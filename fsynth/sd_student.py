@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fsynth import sd_folder, sd_model
-from fsynth.console import counted, say
-from fsynth.errors import ModelError
+from fsynth import sd_folder, sd_lora, sd_model
+from fsynth.console import counted, is_main_process, say
+from fsynth.errors import ConfigError, ModelError
+from fsynth.gradient_watch import GradientWatch
 from fsynth.keyed import seed_of
 from fsynth.sd_folder import Found
+from fsynth.sd_lora import Adapters
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline, UNet2DConditionModel
@@ -21,46 +24,86 @@ RELOAD_TOLERANCE = 1e-5  # 0 is what is seen; a lost alpha is far above
 HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
+def choose_adapters(rank: int | None, lora: Mapping[str, Any]) -> Adapters | None:
+    """The adapters that settings ask for; None where all weights learn.
+
+    Args:
+        lora: the other arguments of `Adapters`; an alpha of None is the rank.
+
+    Raises:
+        ConfigError: settings that contradict each other.
+    """
+    defaults = {"alpha": None, "kind": "lora", "targets": "attention", "dropout": 0.0}
+    given = next((name for name, value in lora.items() if value != defaults[name]), None)
+    if rank is None and given:
+        value = f"{lora[given]:g}" if isinstance(lora[given], float) else lora[given]
+        raise ConfigError(
+            f"lora.{given}: {value} belongs to adapters; give --lora-rank, too, or leave it out"
+        )
+    if rank is None:
+        return None
+    alpha = float(rank) if lora["alpha"] is None else lora["alpha"]
+    adapters = Adapters(rank, **{**lora, "alpha": alpha})
+    adapters.check()
+    return adapters
+
+
 class Student:
     """A pipeline of which a part learns. Says what.
 
     Trainable weights are float32; only a frozen base may be half, in the precision of the launch.
 
     Args:
-        rank: of the adapters; None trains the whole UNet.
-        alpha: of the adapters; None is the rank.
+        adapters: what is put into the UNet, and alone learns then; None trains the whole UNet.
         precision: of the launch: ``no``, ``fp16`` or ``bf16``.
         seed: of the run; the adapters start at a function of it.
         zero_terminal_snr: train and draw with a noise schedule whose end holds no signal.
 
     Raises:
-        ModelError: a model that does not load.
+        ModelError: a model that does not load, or has no place for adapters.
     """
 
     def __init__(
         self,
         found: Found,
+        adapters: Adapters | None,
         *,
-        rank: int | None,
-        alpha: float | None,
         precision: str,
         seed: int,
         zero_terminal_snr: bool = False,
     ) -> None:
-        self.found, self.zero_terminal_snr = found, zero_terminal_snr
-        base = HALVES.get(precision, torch.float32) if rank else torch.float32
+        self.found, self.adapters, self.zero_terminal_snr = found, adapters, zero_terminal_snr
+        base = HALVES.get(precision, torch.float32) if adapters else torch.float32
         self.pipeline = sd_model.load_pipeline(found, dtype=torch.float32, unet_dtype=base, device="cpu")
         if zero_terminal_snr:
             sd_model.end_in_noise(self.pipeline)
         for part in (self.pipeline.vae, self.pipeline.text_encoder):
             part.requires_grad_(False)
-        how = "the whole UNet"
-        if rank:
-            alpha = rank if alpha is None else alpha
-            sd_model.add_lora(self.unet, rank, alpha, seed_of(seed, "lora"))
-            how = f"LoRA of rank {rank}, alpha {alpha:g}"
+        if adapters:
+            sd_lora.add(self.unet, adapters, seed_of(seed, "lora"))
+        # a process whose share of a batch is padding has no gradient worth a look; the first one has rows
+        watched = [self.unet] if is_main_process() else []
+        self._reached = GradientWatch(watched, sd_lora.UNREACHED)
+        for line in self._describe(precision):
+            say(line)
+
+    def _describe(self, precision: str) -> Iterator[str]:
         total = sum(value.numel() for value in self.unet.parameters())
-        say(f"training: {how}: {self.size:,} of {total:,} parameters in float32, precision {precision}")
+        how = self.adapters.describe() if self.adapters else "the whole UNet"
+        yield f"training: {how}: {self.size:,} of {total:,} parameters in float32, precision {precision}"
+        if self.adapters and self.adapters.kind == "lokr":
+            yield (
+                "note: pipe.load_lora_weights takes no LoKr; fsynth sample does, and from diffusers 0.42 on "
+                "pipe.unet.load_lora_adapter(FOLDER, prefix='unet', use_safetensors=True)"
+            )
+
+    def after_step(self) -> None:
+        """Call it after each optimizer step.
+
+        Raises:
+            ModelError: adapters that the first step's gradient did not reach.
+        """
+        self._reached.check()
 
     @property
     def unet(self) -> UNet2DConditionModel:
@@ -99,7 +142,7 @@ class Student:
     def save(self, folder: Path) -> None:
         """Write what was trained as others load it, complete or absent."""
         scheduler = self.pipeline.scheduler if self.zero_terminal_snr else None
-        sd_folder.save_trained(self.unet, self.found, folder, scheduler)
+        sd_folder.save_trained(self.pipeline, self.found, folder, scheduler)
 
     def check_saved(self, folder: Path, trained: UNet2DConditionModel) -> float:
         """Load what was written again; returns how far its answer is off (`sd_model.reload_difference`).

@@ -43,7 +43,7 @@ def test_adapters_sit_in_blocks_learn_and_merge(kind, tmp_path):
     network, model = adapted(kind, tmp_path)
     assert {name.rpartition(".")[2] for name in clip_lora.plan(plain, 2).names} == TARGETS[kind]
     assert torch.equal(features(network), features(plain))
-    reached = clip_lora.GradientWatch(network)
+    reached = clip_lora.watch(network)
     pictures, sentences = tower_kinds.features(network.train())
     (pictures * sentences).sum().backward()
     reached.check()
@@ -150,7 +150,7 @@ def test_an_adapter_that_is_never_called_is_an_error_that_names_it(tmp_path):
     block = network.transformer.resblocks[1]
     silent = copy.deepcopy(block.mlp.c_fc.get_base_layer())
     block.mlp.c_fc.forward = silent.forward
-    reached = clip_lora.GradientWatch(network)
+    reached = clip_lora.watch(network)
     torch.cat(tower_kinds.features(network.train())).sum().backward()
     with pytest.raises(ModelError, match=r"1 adapter .*transformer\.resblocks\.1\.mlp\.c_fc"):
         reached.check()
@@ -162,7 +162,7 @@ def test_an_adapter_whose_answer_is_thrown_away_is_an_error(tmp_path):
     block = network.transformer.resblocks[1]
     adapted_c_fc = block.mlp.c_fc.forward
     block.mlp.c_fc.forward = lambda given: 0 * adapted_c_fc(given)
-    reached = clip_lora.GradientWatch(network)
+    reached = clip_lora.watch(network)
     torch.cat(tower_kinds.features(network.train())).sum().backward()
     with pytest.raises(ModelError, match=r"2 adapters .*transformer\.resblocks\.1\.mlp\.c_fc"):
         reached.check()

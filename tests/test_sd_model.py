@@ -160,69 +160,6 @@ def test_the_training_schedule_is_the_schedulers(pipeline):
     torch.testing.assert_close(schedule.signal.square(), pipeline.scheduler.alphas_cumprod)
 
 
-# ------------------------------------------------------------------------------------------ LoRA
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_adapters_are_float32_on_any_base_and_all_receive_gradients(folder, dtype):
-    pipeline = sd_model.load_pipeline(folder, dtype=torch.float32, unet_dtype=dtype, device="cpu")
-    unet = pipeline.unet
-    before = sd_model.probe_output(unet)
-    sd_model.add_lora(unet, rank=2, alpha=4, seed=1)
-    assert torch.equal(sd_model.probe_output(unet), before), "fresh adapters change nothing"
-    trainable = _train_a_step(unet)
-    assert {value.dtype for value in trainable} == {torch.float32}
-    assert all(value.grad is not None and value.grad.abs().sum() > 0 for value in trainable)
-    assert not torch.equal(sd_model.probe_output(unet), before)
-
-
-def test_adapters_start_at_a_function_of_the_seed(folder):
-    starts = []
-    for seed in (1, 1, 2):
-        unet = sd_model.load_pipeline(folder, dtype=torch.float32, device="cpu").unet
-        sd_model.add_lora(unet, rank=2, alpha=2, seed=seed)
-        starts.append(torch.cat([v.detach().flatten() for v in unet.parameters() if v.requires_grad]))
-    assert torch.equal(starts[0], starts[1])
-    assert not torch.equal(starts[0], starts[2])
-
-
-def test_saved_lora_weights_give_the_same_unet_in_diffusers_with_their_alpha(pipeline, folder, tmp_path):
-    from diffusers import StableDiffusionPipeline
-
-    sd_model.add_lora(pipeline.unet, rank=2, alpha=8, seed=0)
-    _train_a_step(pipeline.unet)
-    sd_folder.save_lora(pipeline.unet, str(folder), tmp_path)
-    other = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
-    other.load_lora_weights(tmp_path)
-    torch.testing.assert_close(sd_model.probe_output(other.unet), sd_model.probe_output(pipeline.unet))
-    assert sd_model.reload_difference(pipeline.unet, tmp_path) == 0
-    assert json.loads((tmp_path / "fsynth.json").read_text()) == {
-        "base": str(folder),
-        "rank": 2,
-        "alpha": 8,
-    }
-
-
-def test_the_reload_check_sees_a_lost_alpha(pipeline, folder, tmp_path):
-    from diffusers import StableDiffusionPipeline
-    from peft import get_peft_model_state_dict
-
-    sd_model.add_lora(pipeline.unet, rank=2, alpha=8, seed=0)
-    _train_a_step(pipeline.unet)
-    sd_folder.save_lora(pipeline.unet, str(folder), tmp_path)
-    bare = get_peft_model_state_dict(pipeline.unet)
-    StableDiffusionPipeline.save_lora_weights(tmp_path, unet_lora_layers=bare)
-    assert sd_model.reload_difference(pipeline.unet, tmp_path) > 1e-5
-
-
-def test_lora_weights_without_a_record_ask_for_their_base(pipeline, folder, tmp_path):
-    sd_model.add_lora(pipeline.unet, rank=2, alpha=2, seed=0)
-    sd_folder.save_lora(pipeline.unet, str(folder), tmp_path)
-    (tmp_path / "fsynth.json").unlink()
-    with pytest.raises(ModelError, match="--lora"):
-        sd_folder.find(tmp_path)
-
-
 # ------------------------------------------------------------------------------------------ pipelines
 
 

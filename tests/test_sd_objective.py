@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fsynth import diffusion, sd_folder, sd_model
+from fsynth import diffusion, sd_folder, sd_lora, sd_model
 from fsynth.errors import ConfigError
 from fsynth.sd_captions import Captions
 from tests import sd_families
@@ -132,10 +132,10 @@ def test_a_model_that_answers_with_the_noise_is_refused(tmp_path, velocity):
 @pytest.mark.parametrize("lora", [False, True])
 def test_what_is_saved_is_drawn_as_it_was_trained(pipeline, velocity, tmp_path, lora):
     if lora:
-        sd_model.add_lora(pipeline.unet, rank=2, alpha=2, seed=0)
+        sd_lora.add(pipeline.unet, sd_lora.Adapters(2, 2.0), seed=0)
     sd_model.end_in_noise(pipeline)
     found = sd_folder.find(velocity)
-    sd_folder.save_trained(pipeline.unet, found, tmp_path / "model", pipeline.scheduler)
+    sd_folder.save_trained(pipeline, found, tmp_path / "model", pipeline.scheduler)
     again = sd_model.load_pipeline(tmp_path / "model", dtype=torch.float32, device="cpu")
     assert again.scheduler.config.rescale_betas_zero_snr
     assert again.scheduler.config.timestep_spacing == "trailing"

@@ -131,10 +131,10 @@ def _adapter(folder: Path) -> Path:
 
 
 def _add_lora(pipeline: StableDiffusionPipeline, weights: Path) -> None:
-    from fsynth import sd_model
+    from fsynth import sd_lora, sd_model
 
     try:
-        pipeline.load_lora_weights(weights, weight_name=LORA_WEIGHTS)
+        sd_lora.load(pipeline, weights / LORA_WEIGHTS)
         sd_model.follow_adapter(pipeline, weights)
     except Exception as error:
         first = str(error).strip().splitlines()[0]

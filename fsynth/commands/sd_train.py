@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsynth import lineage, sd_choices, sd_folder, sd_model
+from fsynth import lineage, sd_choices, sd_folder, sd_model, sd_student
 from fsynth.comparison import LossComparison, compare_losses
 from fsynth.config import SDTrainConfig
 from fsynth.console import say
 from fsynth.data.augmentation import Augmentation
 from fsynth.data.sources import Source, open_source
-from fsynth.errors import ConfigError, FsynthError, ModelError
+from fsynth.errors import FsynthError, ModelError
 from fsynth.launch import resolve_precision
 from fsynth.order import choose_rows
 from fsynth.run import Run, check_place, weights_signature
 from fsynth.sd_captions import Captions
 from fsynth.sd_folder import Found
+from fsynth.sd_lora import Adapters
 from fsynth.sd_rows import Draws, Pictures, TrainingRows
 from fsynth.sd_student import Student
 from fsynth.sd_training import HeldOut, LossWatch, draw_pictures, encode, say_cut_captions
@@ -78,8 +79,7 @@ def main(config: SDTrainConfig) -> SDTrainResult | None:
     config = _resolve(config, source, found)
     student = Student(
         found,
-        rank=config.lora_rank,
-        alpha=config.lora.alpha,
+        _adapters(config),
         precision=resolve_precision(config.precision),
         seed=config.seed,
         zero_terminal_snr=config.objective.zero_terminal_snr,
@@ -112,6 +112,8 @@ def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) ->
         watch.see(losses, batch["index"], run.step, run.steps)
         total = (losses * batch["weight"]).sum()
         run.descend(total, unet, optimizer, schedule, clip=config.optimizer.max_grad_norm)
+        if run.ends_step:
+            student.after_step()
         if run.ends_epoch:
             epoch_loss = run.epoch_loss()
             held_out_loss = _evaluate(run, held_out, epoch=run.epoch + 1, epoch_loss=epoch_loss)
@@ -192,13 +194,11 @@ def _check(config: SDTrainConfig, found: Found) -> None:
     sd_model.check_resolution(found, config.resolution or sd_model.native_resolution(found))
     if config.objective.zero_terminal_snr:
         sd_model.check_zero_terminal(found)
-    alpha = config.lora.alpha
-    if alpha == 0:
-        raise ConfigError("lora.alpha: 0 switches the adapters off; leave it out to take the rank")
-    if alpha is not None and config.lora_rank is None:
-        raise ConfigError(
-            f"lora.alpha: {alpha:g} belongs to adapters; give --lora-rank, too, or leave it out"
-        )
+    _adapters(config)
+
+
+def _adapters(config: SDTrainConfig) -> Adapters | None:
+    return sd_student.choose_adapters(config.lora_rank, dataclasses.asdict(config.lora))
 
 
 def _objective(

@@ -44,6 +44,14 @@ class SDTrainOptimizer(Checked):
 @dataclass(frozen=True, kw_only=True)
 class SDTrainLora(Checked):
     alpha: float | None = setting(None, "strength: alpha / rank (default: the rank)", least=0.0)
+    kind: Literal["lora", "dora", "rslora", "lokr"] = setting(
+        "lora",
+        "dora: lengths and directions apart; rslora: scaled by the root of the rank; lokr: Kronecker product",
+    )
+    targets: Literal["attention", "attention-mlp", "all"] = setting(
+        "attention", "where adapters sit; all adds convolutions and projections of the blocks"
+    )
+    dropout: float = setting(0.0, "of what goes into an adapter", least=0.0, most=0.9)
 
 
 @dataclass(frozen=True, kw_only=True)
