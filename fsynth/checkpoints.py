@@ -52,6 +52,26 @@ def put_state(thing: Any, state: dict[str, Any]) -> None:
         own[name].copy_(value)
 
 
+def weights_signature(model: torch.nn.Module) -> tuple[tuple[float, float], ...]:
+    """Sum and sum of squares of every trainable tensor: equal before and after, nothing was learnt."""
+    # on the CPU, because not every device has float64
+    trainable = (value.detach().cpu().double() for value in model.parameters() if value.requires_grad)
+    return tuple((value.sum().item(), value.square().sum().item()) for value in trainable)
+
+
+def check_place(command: str, output: Path | None, resume: Path | None) -> None:
+    """Refuse a folder that `fsynth.run.Run` could not use, before anything is loaded.
+
+    Raises:
+        OutputError: an output folder that is not empty; a folder to resume that is no run, is finished or has
+            no checkpoint.
+    """
+    if resume is None:
+        outputs.choose_folder(output, command)
+    else:
+        check_resumable(resume)
+
+
 def check_resumable(run_folder: Path) -> None:
     """Refuse a folder to resume that is no run, is finished or has no checkpoint.
 

@@ -71,6 +71,7 @@ class Run:
         self._prepared: list[Any] = []
         self._restored: dict[str, Any] | None = None
         self.last_epoch_loss = math.nan
+        self._enough = False
         self._listener = stopping.Listener()
         self._started = time.monotonic()
         recipe = {key: value for key, value in recipe.items() if key not in ("output", "resume")}
@@ -212,15 +213,21 @@ class Run:
         _train(models)
         self._listener.open()
         with _progress(title, self.step, plan.steps, self.is_main) as bar:
-            for micro, batch in self._load(dataset, plan, workers):
+            for micro, batch in () if self._enough else self._load(dataset, plan, workers):
                 self._at(micro)
                 with self._unsynchronised(() if micro.ends_step else models):
                     yield self._to_device(batch)
                 if micro.ends_step:
                     self._after_step(bar)
+                if self._enough:
+                    break
                 if micro.ends_epoch:
                     _train(models)  # an evaluation at the end of the epoch may have left them in eval mode
         self._listener.close()
+
+    def end_early(self, enough: bool) -> None:
+        """Make no step after this one, if the main process has had enough. Every process calls it."""
+        self._enough = self.same_everywhere(enough)
 
     def _load(self, dataset: Any, plan: Order, workers: int) -> Iterator[tuple[MicroBatch, dict[str, Any]]]:
         loader = torch.utils.data.DataLoader(
@@ -270,7 +277,7 @@ class Run:
     def _log_due(self) -> bool:
         # reading a loss makes a GPU wait, so not at every step of a long run
         every = max(1, self.steps // 500)
-        return self.step % every == 0 or self.step == self.steps
+        return self.step % every == 0 or self.step == self.steps or self._enough
 
     # ---------------------------------------------------------------------------------- the step
 
@@ -367,26 +374,6 @@ class Run:
             }
             checkpoints.save(self.folder, self.step, state)
         self.accelerator.wait_for_everyone()
-
-
-def check_place(command: str, output: Path | None, resume: Path | None) -> None:
-    """Refuse a folder that `Run` could not use, before anything is loaded.
-
-    Raises:
-        OutputError: an output folder that is not empty; a folder to resume that is no run, is finished or has
-            no checkpoint.
-    """
-    if resume is None:
-        outputs.choose_folder(output, command)
-    else:
-        checkpoints.check_resumable(resume)
-
-
-def weights_signature(model: torch.nn.Module) -> tuple[tuple[float, float], ...]:
-    """Sum and sum of squares of every trainable tensor: equal before and after, nothing was learnt."""
-    # on the CPU, because not every device has float64
-    trainable = (value.detach().cpu().double() for value in model.parameters() if value.requires_grad)
-    return tuple((value.sum().item(), value.square().sum().item()) for value in trainable)
 
 
 def _train(models: Sequence[torch.nn.Module]) -> None:

@@ -135,6 +135,9 @@ class HeldOut:
         timesteps = pipeline.scheduler.config.num_train_timesteps
         self.batch = held_out_batch(pictures, captions, moments, timesteps, noise_levels)
 
+    def __len__(self) -> int:
+        return len(self.batch["timestep"]) // self.noise_levels
+
     @torch.no_grad()
     def losses(self, accelerator: Accelerator) -> list[float]:
         """Of each row, the mean over its noise levels; in every process.

@@ -11,8 +11,9 @@ import pytest
 import torch
 import yaml
 
+from fsynth.checkpoints import weights_signature
 from fsynth.errors import ConfigError, DataError, DivergedError, FsynthError, OutputError
-from fsynth.run import Run, weights_signature
+from fsynth.run import Run
 
 RECIPE = {"lr": 0.05, "epochs": 3}
 

@@ -32,6 +32,7 @@ from fsynth import (
 from fsynth.accumulation import Accumulation
 from fsynth.blending import Blending
 from fsynth.caption_groups import CaptionGroups
+from fsynth.checkpoints import check_place, weights_signature
 from fsynth.class_pictures import ClassPictures
 from fsynth.clip_model import ClipModel
 from fsynth.clip_student import Student
@@ -46,7 +47,7 @@ from fsynth.exam import Exam, SideBySide
 from fsynth.gallery import Gallery
 from fsynth.order import Groups, Order, choose_rows
 from fsynth.retrieval import Scores
-from fsynth.run import Run, check_place, weights_signature
+from fsynth.run import Run
 from fsynth.settings import flag_name
 from fsynth.short_text import ShortText
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import time
 from dataclasses import dataclass
@@ -11,21 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsynth import lineage, sd_choices, sd_folder, sd_model, sd_student
-from fsynth.comparison import LossComparison, compare_losses
+from fsynth.checkpoints import check_place, weights_signature
+from fsynth.comparison import LossComparison
 from fsynth.config import SDTrainConfig
 from fsynth.console import say
 from fsynth.data.augmentation import Augmentation
 from fsynth.data.sources import Source, open_source
-from fsynth.errors import FsynthError, ModelError
+from fsynth.errors import ConfigError, FsynthError, ModelError
 from fsynth.launch import resolve_precision
 from fsynth.order import choose_rows
-from fsynth.run import Run, check_place, weights_signature
+from fsynth.run import Run
 from fsynth.sd_captions import Captions
 from fsynth.sd_folder import Found
 from fsynth.sd_lora import Adapters
 from fsynth.sd_rows import Draws, Pictures, TrainingRows
 from fsynth.sd_student import Student
 from fsynth.sd_training import HeldOut, LossWatch, draw_pictures, encode, say_cut_captions
+from fsynth.sd_validation import NO_ROWS, Validation
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -35,7 +36,8 @@ MOMENTS_IN_MEMORY = 4 * 2**30  # bytes; larger sets of pictures are encoded at e
 
 @dataclass(frozen=True)
 class SDTrainResult:
-    """``loss`` is the last epoch's mean. ``validation`` is None when --set validation.rows=0; its losses
+    """``loss`` is the last epoch's mean; ``epoch`` the one whose weights were kept: 0 is before the first
+    step, None the last where no rows chose. ``validation`` is None when --set validation.rows=0; its losses
     compare with those of other runs of the same model, data and resolution."""
 
     folder: Path
@@ -46,6 +48,7 @@ class SDTrainResult:
     images: int
     resolution: int
     steps: int
+    epoch: int | None
     trainable_parameters: int
     loss: float
     validation: LossComparison | None
@@ -73,7 +76,7 @@ def main(config: SDTrainConfig) -> SDTrainResult | None:
     source.need_rows(config.n_images, config.stratify)
     source.check_rows(config.fingerprint)
     found = sd_folder.find(config.model or (sd_folder.TINY if source.synthetic else sd_model.DEFAULT_MODEL))
-    _check(config, found)
+    _check(config, source, found)
     _augmentation(config).check(source.train.select_columns(["text"])[_rows(config, source)]["text"])
     source.announce()
     config = _resolve(config, source, found)
@@ -99,11 +102,17 @@ def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) ->
     objective = _objective(config, pipeline, captions)
     held_out, prompts = _held_out(config, source, pipeline, run)
     start = weights_signature(pipeline.unet)
+    keeping = {"keep": config.validation.keep, "patience": config.validation.patience}
+    set_aside = source.validation is not None
+    validation = Validation(held_out, [pipeline.unet], run.folder, set_aside=set_aside, **keeping)
     optimizer, schedule = _optimizer(config, student, len(rows))
     unet, optimizer, schedule = run.prepare(pipeline.unet, optimizer, schedule)
     if run.step == 0:
-        _evaluate(run, held_out, epoch=0)
+        run.log(epoch=0, **validation.see(0, run.accelerator))
         _draw(config, source, run, pipeline, prompts, "before")
+    else:
+        validation.go_on()
+        run.end_early(validation.exhausted)
 
     watch = LossWatch(rows.pictures.names)
     sizes = {"batch_size": config.batch_size, "epochs": config.epochs, "micro_batch": config.micro_batch}
@@ -116,16 +125,20 @@ def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) ->
             student.after_step()
         if run.ends_epoch:
             epoch_loss = run.epoch_loss()
-            held_out_loss = _evaluate(run, held_out, epoch=run.epoch + 1, epoch_loss=epoch_loss)
+            found = validation.see(run.epoch + 1, run.accelerator)
+            run.log(epoch=run.epoch + 1, epoch_loss=epoch_loss, **found)
+            held_out_loss = f", validation loss {found['validation_loss']:.5f}" if found else ""
             say(f"epoch {run.epoch + 1} of {config.epochs}: loss {epoch_loss:.4f}{held_out_loss}")
+            run.end_early(validation.exhausted)
 
     if weights_signature(pipeline.unet) == start:
-        raise FsynthError(f"the weights did not change in {run.steps} steps; --lr {config.lr:g} does nothing")
+        raise FsynthError(f"the weights did not change in {run.step} steps; --lr {config.lr:g} does nothing")
+    kept = validation.settle()
     if run.is_main:
         student.save(run.folder / "model")
     _draw_after(config, source, run, pipeline, prompts)  # in the same autocast as before
     trained = run.unwrap(unet)
-    return SDTrainResult(
+    result = SDTrainResult(
         folder=run.folder,
         model=student.found.name,
         synthetic=source.synthetic,
@@ -133,23 +146,15 @@ def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) ->
         processes=run.world,
         images=len(rows),
         resolution=rows.pictures.resolution,
-        steps=run.steps,
+        steps=run.step,
+        epoch=kept,
         trainable_parameters=student.size,
         loss=run.last_epoch_loss,
-        validation=_compare_losses(run.folder) if run.is_main else None,
+        validation=validation.comparison(kept),
         reload_difference=student.check_saved(run.folder / "model", trained.cpu()) if run.is_main else 0.0,
     )
-
-
-def _evaluate(run: Run, held_out: HeldOut | None, **values: float) -> str:
-    """Log them with the held-out losses; returns what to say of these."""
-    if held_out is None:
-        run.log(**values)
-        return ""
-    losses = held_out.losses(run.accelerator)
-    loss = sum(losses) / len(losses)
-    run.log(**values, validation_loss=loss, validation_losses=losses)
-    return f", validation loss {loss:.5f}"
+    validation.remove()  # last: a run that is stopped before takes it up again
+    return result
 
 
 def _draw(
@@ -187,13 +192,16 @@ def _draw_after(
 # before the first step
 
 
-def _check(config: SDTrainConfig, found: Found) -> None:
+def _check(config: SDTrainConfig, source: Source, found: Found) -> None:
     """What can be refused before anything is said or loaded."""
     if found.lora is not None:
         raise ModelError(f"{found.lora} holds LoRA weights for {found.name}; train from that model instead")
     sd_model.check_resolution(found, config.resolution or sd_model.native_resolution(found))
     if config.objective.zero_terminal_snr:
         sd_model.check_zero_terminal(found)
+    patience = config.validation.patience
+    if patience and (source.validation is None or not config.validation.rows):
+        raise ConfigError(f"validation.patience: {patience}: {NO_ROWS}")
     _adapters(config)
 
 
@@ -324,13 +332,6 @@ def _at_once(config: SDTrainConfig, run: Run) -> int:
 
 # --------------------------------------------------------------------------------------------------
 # after the last step
-
-
-def _compare_losses(folder: Path) -> LossComparison | None:
-    """The first and the last held-out losses of the run, also when it was resumed in between."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    losses = [line["validation_losses"] for line in lines if "validation_losses" in line]
-    return compare_losses(losses[0], losses[-1]) if losses else None
 
 
 def _say_result(result: SDTrainResult) -> None:

@@ -65,6 +65,14 @@ class SDTrainCache(Checked):
 class SDTrainValidation(Checked):
     rows: int = setting(64, "held-out pictures behind the validation loss; 0 turns it off", least=0)
     noise_levels: int = setting(4, "noise levels a picture is tried at", least=1)
+    keep: Literal["best", "last"] = setting(
+        "best",
+        "which weights are kept: the last, unless validation rows (--val-fraction) show those of an earlier "
+        "epoch, or before the first step, to be better; or always the last",
+    )
+    patience: int = setting(
+        0, "end after as many epochs without a lower validation loss; 0 is never", least=0
+    )
     pictures: int = setting(4, "prompts drawn before and after; 0 turns them off", least=0)
 
 

@@ -39,9 +39,8 @@ def losses(folder: Path, options: Options) -> Section | None:
     drawn = [*of_loss, *of_recall, *_scale_charts(curves)]
     if not drawn:
         return None
-    recall_lead = f"{RECALL_LEAD}{_kept(folder)}" if of_recall else ""
-    leads = [_loss_lead(of_loss), recall_lead, _axes(drawn)]
-    facts = _loss_facts(curves["validation_loss"], _verdict(folder))
+    leads = [_loss_lead(of_loss), RECALL_LEAD if of_recall else "", _kept(folder), _axes(drawn)]
+    facts = _loss_facts(lines, files.record_of(folder / "result.json") or {})
     title = "Loss and recall" if of_recall else "Loss"
     return Section(title, " ".join(filter(None, leads)), (Charts(tuple(drawn)),), facts)
 
@@ -97,19 +96,13 @@ def _scale_charts(curves: Curves) -> list[charts.Chart]:
 
 
 def _kept(folder: Path) -> str:
-    """Which epoch's weights a CLIP run wrote; nothing of an unfinished run, and where no rows chose."""
+    """Which epoch's weights a run wrote; nothing of an unfinished run, and where no rows chose."""
     result = files.record_of(folder / "result.json") or {}
     epoch = result.get("epoch")
     if epoch is None:
         return ""
     became = "are kept" if result.get("blend") is None else "were blended"
-    return f" The weights {f'of epoch {epoch}' if epoch else 'before the first step'} {became}."
-
-
-def _verdict(folder: Path) -> str | None:
-    """What the held-out rows can show (`fsynth.comparison.LossComparison`); None of an unfinished run."""
-    found = (files.record_of(folder / "result.json") or {}).get("validation")
-    return found["verdict"] if found else None
+    return f"The weights {f'of epoch {epoch}' if epoch else 'before the first step'} {became}."
 
 
 def _axes(drawn: Sequence[charts.Chart]) -> str:
@@ -123,13 +116,20 @@ def _axes(drawn: Sequence[charts.Chart]) -> str:
     return f"The vertical axis of the {cut[0].lower()} does not start at 0."
 
 
-def _loss_facts(points: Sequence[tuple[float, float]], verdict: str | None) -> tuple[Fact, ...]:
+def _loss_facts(lines: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> tuple[Fact, ...]:
+    """The validation loss before training and with the weights that were kept; of an unfinished run the last.
+
+    What held-out rows can show of them is in a whole run's result (`fsynth.comparison.LossComparison`).
+    """
+    points = [row for row in lines if math.isfinite(row.get("validation_loss", math.nan))]
     if len(points) < 2:
         return ()
-    (_, first), (steps, last) = points[0], points[-1]
+    verdict = (result.get("validation") or {}).get("verdict")
+    kept = next((row for row in points if row.get("epoch", -1) == result.get("epoch")), points[-1])
+    first, last = points[0]["validation_loss"], kept["validation_loss"]
     change = f"{100 * (last / first - 1):+.1f}{NARROW}%".replace("-", "−")
     digits = next((digits for digits in range(3, 8) if f"{first:.{digits}g}" != f"{last:.{digits}g}"), 3)
-    note = f"{change} in {steps:,} steps; held-out rows, fixed noise"
+    note = f"{change} in {kept['step']:,} steps; held-out rows, fixed noise"
     value = f"{first:.{digits}g} → {last:.{digits}g}"
     label = f"Validation loss, {VERDICTS[verdict]}" if verdict else "Validation loss"
     return (Fact(label, value, note, bad=verdict == "worse"),)
