@@ -33,7 +33,7 @@ PROBES = (
 )
 """Sentences that an export is checked with: case, signs, accents, emptiness, more than any model reads."""
 
-_START, _END = "<|startoftext|>", "<|endoftext|>"
+START, END = "<|startoftext|>", "<|endoftext|>"
 _BLOCK = {
     "ln_1": "layer_norm1",
     "attn.out_proj": "self_attn.out_proj",
@@ -146,7 +146,7 @@ def write_transformers(model: ClipModel, folder: Path, half: bool = False) -> No
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     _write_json(folder / "config.json", config_of(model, half))
     _write_json(folder / "preprocessor_config.json", preprocessor(model.preprocessing))
-    _write_tokenizer(folder, model.complete_architecture["text_cfg"]["context_length"])
+    write_tokenizer(folder, model.complete_architecture["text_cfg"]["context_length"])
     _write_json(
         folder / clip_folder.RECORD_FILE,
         clip_folder.record(model.architecture, model.origin or clip_folder.Origin(model.source)),
@@ -258,15 +258,21 @@ def preprocessor(cfg: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _write_tokenizer(folder: Path, length: int) -> None:
-    """In both forms, for tokenizers in Python and in Rust: vocab.json with merges.txt, and tokenizer.json."""
+def write_tokenizer(folder: Path, length: int, padding: str = END) -> None:
+    """Write CLIP's tokenizer into an empty folder, in both forms, for tokenizers in Python and in Rust:
+    vocab.json with merges.txt, and tokenizer.json.
+
+    Args:
+        length: tokens of a sentence, with start and end.
+        padding: the word that fills a sentence up: OpenAI's end, ``!`` of Stable Diffusion 2 and XL.
+    """
     words, merges = clip_tokens.vocabulary()
-    words = {**words, _START: clip_tokens.VOCABULARY - 2, _END: clip_tokens.VOCABULARY - 1}
+    words = {**words, START: clip_tokens.VOCABULARY - 2, END: clip_tokens.VOCABULARY - 1}
     (folder / "vocab.json").write_text(json.dumps(words, ensure_ascii=False), encoding="utf-8")
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    clip_tokens.as_transformers(words, merges, _START, _END).save(str(folder / "tokenizer.json"))
-    special = {"bos_token": _START, "eos_token": _END, "pad_token": _END, "unk_token": _END}
+    clip_tokens.as_transformers(words, merges, START, END).save(str(folder / "tokenizer.json"))
+    special = {"bos_token": START, "eos_token": END, "pad_token": padding, "unk_token": END}
     _write_json(folder / "special_tokens_map.json", special)
     _write_json(
         folder / "tokenizer_config.json",
