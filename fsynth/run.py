@@ -33,6 +33,7 @@ from fsynth.errors import DivergedError
 from fsynth.keyed import seed_of
 from fsynth.launch import make_accelerator
 from fsynth.order import Groups, MicroBatch, Order
+from fsynth.progress import Progress
 from fsynth.settings import dump
 
 
@@ -72,6 +73,7 @@ class Run:
         self._restored: dict[str, Any] | None = None
         self.last_epoch_loss = math.nan
         self._enough = False
+        self._progress: Progress | None = None
         self._listener = stopping.Listener()
         self._started = time.monotonic()
         recipe = {key: value for key, value in recipe.items() if key not in ("output", "resume")}
@@ -101,6 +103,8 @@ class Run:
         reaches them, until the launcher kills them. What a loader worker met is said in our words.
         """
         self._listener.close()
+        if self._progress is not None:
+            self._progress.close()
         ended = loading.cleared(error)
         error = ended or error
         if kind is None or getattr(error, "code", None) == stopping.CODE:
@@ -212,18 +216,22 @@ class Run:
             self.accelerator.wait_for_everyone()  # who fails in the first step removes the folder
         _train(models)
         self._listener.open()
-        with _progress(title, self.step, plan.steps, self.is_main) as bar:
-            for micro, batch in () if self._enough else self._load(dataset, plan, workers):
-                self._at(micro)
-                with self._unsynchronised(() if micro.ends_step else models):
-                    yield self._to_device(batch)
-                if micro.ends_step:
-                    self._after_step(bar)
-                if self._enough:
-                    break
-                if micro.ends_epoch:
-                    _train(models)  # an evaluation at the end of the epoch may have left them in eval mode
+        progress = self._progress = Progress.of(
+            self.accelerator, title, self.step, plan.steps, workers, models
+        )
+        for micro, batch in () if self._enough else progress.timed(self._load(dataset, plan, workers)):
+            self._at(micro)
+            with self._unsynchronised(() if micro.ends_step else models):
+                yield self._to_device(batch)
+            if micro.ends_step:
+                self._after_step(progress)
+            if self._enough:
+                break
+            if micro.ends_epoch:
+                _train(models)  # an evaluation at the end of the epoch may have left them in eval mode
         self._listener.close()
+        progress.close()
+        progress.sum_up()
 
     def end_early(self, enough: bool) -> None:
         """Make no step after this one, if the main process has had enough. Every process calls it."""
@@ -242,6 +250,8 @@ class Run:
     def _at(self, micro: MicroBatch) -> None:
         self._rows, self.step, self.epoch = micro.rows, micro.step + 1, micro.epoch
         self.ends_step, self.ends_epoch = micro.ends_step, micro.ends_epoch
+        if micro.part == 0:
+            self._progress.begin()
         self._seed_layers(micro.part)
 
     def _seed_layers(self, part: int) -> None:
@@ -260,17 +270,20 @@ class Run:
             for key, value in batch.items()
         }
 
-    def _after_step(self, bar: Any) -> None:
-        bar.update()
+    def _after_step(self, progress: Progress) -> None:
+        progress.made(self._rows)
         if self._log_due():
             loss = self._finite(self._reduced(self._step_loss))
-            bar.set_postfix(loss=f"{loss:.4f}")
-            self.log(loss=loss, **self._step_extra)
+            figures = progress.figures()
+            progress.show(loss, self._step_extra.get("lr"), figures)
+            self.log(loss=loss, **self._step_extra, **figures)
         self._step_loss = 0.0
         number = self._listener.heard_anywhere(self.world)
         due = self.checkpoint_every and self.step % self.checkpoint_every == 0 and self.step < self.steps
         if due or number:
+            progress.leave()
             self._save_checkpoint()
+            progress.back()
         if number:
             raise stopping.stopped(number, self.folder, self.command, self.step, self.steps)
 
@@ -317,6 +330,7 @@ class Run:
             self._step_extra = {"lr": schedule.get_last_lr()[0]}
             schedule.step()
         optimizer.zero_grad(set_to_none=True)
+        self._progress.end(self._rows / self.world, leaves=self.ends_epoch)
 
     def _backward_in_parts(self, parts: Sequence[Callable[[], torch.Tensor]], model: torch.nn.Module) -> None:
         for number, part in enumerate(parts, 1):
@@ -379,9 +393,3 @@ class Run:
 def _train(models: Sequence[torch.nn.Module]) -> None:
     for model in models:
         model.train()
-
-
-def _progress(title: str, start: int, steps: int, shown: bool) -> Any:
-    from tqdm.auto import tqdm
-
-    return tqdm(total=steps, initial=start, desc=title, unit="step", disable=not shown)

@@ -13,6 +13,7 @@ import yaml
 
 from fsynth.checkpoints import weights_signature
 from fsynth.errors import ConfigError, DataError, DivergedError, FsynthError, OutputError
+from fsynth.progress import MEASURED
 from fsynth.run import Run
 
 RECIPE = {"lr": 0.05, "epochs": 3}
@@ -62,7 +63,8 @@ def _train(
 
 def _metrics(folder):
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+    measured = {"seconds", *MEASURED}
+    return [{key: value for key, value in row.items() if key not in measured} for row in rows]
 
 
 @pytest.mark.parametrize("stop_after", [3, 5, 7])

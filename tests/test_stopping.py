@@ -16,6 +16,7 @@ from fsynth import stopping
 from fsynth.commands import demo
 from fsynth.config import ClipFinetuneConfig
 from fsynth.outputs import Claim
+from fsynth.progress import MEASURED
 from tests import launches, stopped_process
 
 SCRIPT = launches.ROOT / "tests" / "stopped_process.py"
@@ -69,7 +70,8 @@ def _resume(folder, monkeypatch, **settings):
 def _same(one, two):
     first, second = (torch.load(folder / "model.pt", weights_only=True) for folder in (one, two))
     logs = [(folder / "metrics.jsonl").read_text().splitlines() for folder in (one, two)]
-    rows = [[json.loads(line) | {"seconds": 0} for line in lines] for lines in logs]
+    same = dict.fromkeys(["seconds", *MEASURED], 0)
+    rows = [[json.loads(line) | same for line in lines] for lines in logs]
     same_end = (one / "result.json").read_text() == (two / "result.json").read_text()
     return same_end and rows[0] == rows[1] and all(torch.equal(first[name], second[name]) for name in first)
 
