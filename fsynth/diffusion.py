@@ -2,7 +2,8 @@
 
 Notation of Ho et al. 2020 (arXiv 2006.11239): a noisy sample is x_t = signal_t x + noise_t e with
 signal_t = sqrt(alphas_cumprod_t) and noise_t = sqrt(1 - alphas_cumprod_t). The velocity is
-v_t = signal_t e - noise_t x (Salimans and Ho 2022, arXiv 2202.00512, equation in appendix D).
+v_t = signal_t e - noise_t x (Salimans and Ho 2022, arXiv 2202.00512, equation in appendix D). Rectified flows
+(Esser et al. 2024, arXiv 2403.03206) have signal_t = 1 - noise_t and answer with e - x.
 
 Samples, noise, targets and losses stay in float32 whatever the network computes in: mixed in bfloat16, a
 sample at the first timesteps carries no noise at all.
@@ -18,7 +19,8 @@ from torch import Tensor
 from fsynth.errors import ModelError
 from fsynth.keyed import seed_of
 
-PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
+PREDICTION_TYPES = ("epsilon", "v_prediction", "sample", "flow")
+LEVELS = ("uniform", "logit-normal")
 WEIGHTINGS = ("none", "min-snr", "debiased")
 
 
@@ -59,7 +61,7 @@ def target(
     """What a network of this prediction type should answer for x_t: float32 (B, ...).
 
     Raises:
-        ModelError: for a prediction type other than epsilon, v_prediction and sample.
+        ModelError: for a prediction type that is not in ``PREDICTION_TYPES``.
     """
     if prediction_type == "epsilon":
         return noise.float()
@@ -67,6 +69,8 @@ def target(
         return velocity(schedule, samples, noise, timesteps)
     if prediction_type == "sample":
         return samples.float()
+    if prediction_type == "flow":
+        return noise.float() - samples.float()
     raise ModelError(
         f"the model's scheduler names the prediction type '{prediction_type}'; "
         f"known: {', '.join(PREDICTION_TYPES)}"
@@ -91,9 +95,9 @@ def loss_weights(schedule: NoiseSchedule, prediction_type: str, weighting: str, 
 
     ``min-snr`` (Hang et al. 2023, arXiv 2303.09556) and ``debiased`` (Yu et al. 2023, arXiv 2310.08442) weigh
     errors of the noise, by min(1, gamma / snr) and by 1 / sqrt(snr), where snr = signal^2 / noise^2. An error
-    of the velocity is that of the noise over signal, one of the sample that of the noise over sqrt(snr): the
-    weights given here make the loss the same whatever the network predicts. Where that cannot be, because the
-    noisy sample is the very answer (noise without signal), the weight is 0.
+    of the velocity, or of a flow, is that of the noise over signal, one of the sample that of the noise over
+    sqrt(snr): the weights given here make the loss the same whatever the network predicts. Where that cannot
+    be, because the noisy sample is the very answer (noise without signal), the weight is 0.
     """
     if weighting == "none":
         return torch.ones_like(schedule.signal)
@@ -111,6 +115,15 @@ def draw_normal(shape: tuple[int, ...], *key: int | str) -> Tensor:
 def draw_timestep(count: int, *key: int | str) -> int:
     """One timestep, uniform in [0, count), a function of the key alone."""
     return int(torch.randint(count, (), generator=_generator(key)))
+
+
+def draw_level(levels: str, count: int, *key: int | str) -> int:
+    """One timestep in [0, count), a function of the key: ``uniform``, or ``logit-normal``: the sigmoid of a
+    standard normal number, most often in the middle (Esser et al. 2024, arXiv 2403.03206, section 3.1)."""
+    if levels == "uniform":
+        return draw_timestep(count, *key)
+    place = torch.randn((), generator=_generator(key), dtype=torch.float64).sigmoid()
+    return min(int(place * count), count - 1)
 
 
 def draw_chance(probability: float, *key: int | str) -> bool:

@@ -1,4 +1,4 @@
-"""Pictures from a Stable Diffusion pipeline, each a function of (model, prompt, seed) alone.
+"""Pictures from a Stable Diffusion pipeline of any family, each a function of (model, prompt, seed) alone.
 
 The noise of a picture comes from its own generator on the CPU, so batch size, device and neighbours do not
 enter beyond float noise. Latents are decoded in float32 whatever the pipeline computes in: half-precision
@@ -15,18 +15,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fsynth import sd_model
 from fsynth.console import is_main_process
 from fsynth.errors import ModelError
 from fsynth.samples import Wanted
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+    from diffusers import DiffusionPipeline
     from transformers import PreTrainedTokenizerBase
 
 
 @torch.inference_mode()
 def generate(
-    pipeline: StableDiffusionPipeline,
+    pipeline: DiffusionPipeline,
     wanted: Sequence[Wanted],
     *,
     steps: int,
@@ -57,11 +58,12 @@ def generate(
 
 
 def _denoised(
-    pipeline: StableDiffusionPipeline, batch: Sequence[Wanted], steps: int, guidance_scale: float, size: int
+    pipeline: DiffusionPipeline, batch: Sequence[Wanted], steps: int, guidance_scale: float, size: int
 ) -> Tensor:
     generators = [torch.Generator().manual_seed(row.noise_seed) for row in batch]
+    denoiser = sd_model.family(pipeline).denoiser
     side = size // pipeline.vae_scale_factor
-    shape = (pipeline.unet.config.in_channels, side, side)
+    shape = (denoiser.config.in_channels, side, side)
     noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
     return pipeline(
         [row.text for row in batch],
@@ -69,16 +71,16 @@ def _denoised(
         width=size,
         num_inference_steps=steps,
         guidance_scale=guidance_scale,
-        latents=noise.to(pipeline.device, pipeline.unet.dtype),
+        latents=noise.to(pipeline.device, denoiser.dtype),
         generator=generators,  # for schedulers that add noise at every step
         output_type="latent",
     ).images
 
 
-def _decoded(pipeline: StableDiffusionPipeline, latents: Tensor, batch: Sequence[Wanted]) -> list[np.ndarray]:
+def _decoded(pipeline: DiffusionPipeline, latents: Tensor, batch: Sequence[Wanted]) -> list[np.ndarray]:
     pictures = []
     for latent, row in zip(latents, batch, strict=True):  # one by one: decoding is what fills the memory
-        pixels = pipeline.vae.decode(latent[None].float() / pipeline.vae.config.scaling_factor).sample[0]
+        pixels = sd_model.from_latents(pipeline.vae, latent[None])[0]
         if not torch.isfinite(pixels).all():
             raise ModelError(
                 f"the model made no picture of '{row.text}' (values that are not finite); "

@@ -6,7 +6,6 @@ nowhere else: they are kept where the text encoder is frozen and all of them fit
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from fsynth import sd_model
 from fsynth.console import counted
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+    from diffusers import DiffusionPipeline
 
 IN_MEMORY = 2**30
 """Bytes of embeddings to keep on the device of the model. FashionSynthesis' 4,004 captions take 0.95 GB with
@@ -29,18 +28,20 @@ AT_ONCE = 64
 class Captions:
     """The different captions of some rows; number 0 is the empty one, which is shown for a dropped caption.
 
-    Called with numbers int64 (B,) it gives embeddings float32 (B, L, D), both on the pipeline's device.
+    Called with numbers int64 (B,) it gives what the denoiser is told of them (`sd_family.Family.text`),
+    float32 (B, ...) each, all on the pipeline's device.
 
     Args:
         texts: the captions of all rows.
         keep: False encodes at every step in any case.
     """
 
-    def __init__(self, pipeline: StableDiffusionPipeline, texts: Iterable[str], keep: bool = True) -> None:
+    def __init__(self, pipeline: DiffusionPipeline, texts: Iterable[str], keep: bool = True) -> None:
         self.texts = list(dict.fromkeys(["", *texts]))
         self._numbers = {text: number for number, text in enumerate(self.texts)}
-        self.encoder = pipeline.text_encoder
-        self.ids = sd_model.token_ids(pipeline.tokenizer, self.texts).to(pipeline.device)
+        self.family = sd_model.family(pipeline)
+        tokens = self.family.tokens(self.texts)
+        self.tokens = {name: value.to(pipeline.device) for name, value in tokens.items()}
         self.kept = self._encode_all() if keep and self._is_frozen() and self._fits() else None
 
     def __len__(self) -> int:
@@ -54,10 +55,10 @@ class Captions:
         """
         return self._numbers[text]
 
-    def __call__(self, numbers: Tensor) -> Tensor:
+    def __call__(self, numbers: Tensor) -> dict[str, Tensor]:
         if self.kept is not None:
-            return self.kept[numbers]
-        return sd_model.embeddings(self.encoder, self.ids[numbers])
+            return {name: value[numbers] for name, value in self.kept.items()}
+        return self._embed(numbers)
 
     def describe(self) -> str:
         """How many there are, and when they are embedded."""
@@ -65,11 +66,18 @@ class Captions:
         return f"captions: {counted(len(self.texts) - 1, 'different one')}, embedded {when}"
 
     def _is_frozen(self) -> bool:
-        return not any(value.requires_grad for value in self.encoder.parameters())
+        encoders = self.family.encoders
+        return not any(value.requires_grad for encoder in encoders for value in encoder.parameters())
 
     def _fits(self) -> bool:
-        one = sd_model.embeddings(self.encoder, self.ids[:1])
-        return len(self.texts) * math.prod(one.shape[1:]) * one.element_size() <= IN_MEMORY
+        one = self._embed(slice(1)).values()
+        return len(self.texts) * sum(value.numel() * value.element_size() for value in one) <= IN_MEMORY
 
-    def _encode_all(self) -> Tensor:
-        return torch.cat([sd_model.embeddings(self.encoder, part) for part in self.ids.split(AT_ONCE)])
+    def _encode_all(self) -> dict[str, Tensor]:
+        starts = range(0, len(self.texts), AT_ONCE)
+        parts = [self._embed(slice(start, start + AT_ONCE)) for start in starts]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    @torch.no_grad()
+    def _embed(self, which: Tensor | slice) -> dict[str, Tensor]:
+        return self.family.text({name: value[which] for name, value in self.tokens.items()})

@@ -17,15 +17,20 @@ from fsynth.errors import ModelError
 from fsynth.outputs import make_folder, open_to_readers, put_in_place, write_json
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers import DiffusionPipeline, UNet2DConditionModel
     from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
 TINY = "tiny"
 TINY_FOLDER = Path(__file__).parent / "assets" / "tiny-sd"
 INDEX, LORA_WEIGHTS, RECORD = "model_index.json", "pytorch_lora_weights.safetensors", "fsynth.json"
-KIND = "StableDiffusionPipeline"
-TRAINED, DROPPED = "unet", ("safety_checker", "feature_extractor")
-WAYS = "name tiny, a pipeline folder, a finished run, or owner/name of a Stable Diffusion 1.x/2.x model"
+KINDS = {
+    "StableDiffusionPipeline": "unet",
+    "StableDiffusionXLPipeline": "unet",
+    "StableDiffusion3Pipeline": "transformer",
+}
+"""Classes of pipelines that can be used, and the part of each that predicts."""
+DROPPED = ("safety_checker", "feature_extractor", "image_encoder")
+WAYS = "name tiny, a pipeline folder, a finished run, or owner/name of a Stable Diffusion model"
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,21 @@ class Found:
     pipeline: Path
     lora: Path | None = None
 
+    @property
+    def kind(self) -> str:
+        """The class of the pipeline, as its index names it."""
+        return str(_read(self.pipeline / INDEX).get("_class_name"))
+
+    @property
+    def denoiser(self) -> str:
+        """The part that predicts: ``unet`` or ``transformer``."""
+        return KINDS[self.kind]
+
+    def absent(self) -> list[str]:
+        """Parts that the pipeline may have and these files have not, or that are not loaded."""
+        index = _read(self.pipeline / INDEX)
+        return [key for key, value in index.items() if value == [None, None] or key in DROPPED]
+
     def config(self, part: str, file: str = "config.json") -> dict[str, Any]:
         """The configuration of one part, e.g. ``unet``.
 
@@ -59,7 +79,7 @@ def find(model: str | Path) -> Found:
         model: ``tiny``, a pipeline folder, a run folder or its ``model/``, a hub name.
 
     Raises:
-        ModelError: when there is no such model, or it is not a Stable Diffusion 1.x/2.x pipeline.
+        ModelError: when there is no such model, or its pipeline is of no class in ``KINDS``.
     """
     path = Path(model).expanduser()
     if str(model) == TINY:
@@ -70,9 +90,8 @@ def find(model: str | Path) -> Found:
         raise ModelError(f"model {path} is a file, and single-file checkpoints are not read; {WAYS}")
     else:
         found = Found(str(model), _download(str(model)))
-    kind = _read(found.pipeline / INDEX).get("_class_name")
-    if kind != KIND:
-        raise ModelError(f"model {model} is a {kind}; only {KIND} (Stable Diffusion 1.x and 2.x) is trained")
+    if found.kind not in KINDS:
+        raise ModelError(f"model {model} is a {found.kind}; known are {', '.join(KINDS)}")
     return found
 
 
@@ -167,7 +186,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def save_trained(
-    pipeline: StableDiffusionPipeline,
+    pipeline: DiffusionPipeline,
     found: Found,
     folder: Path,
     zero_terminal: SchedulerMixin | None = None,
@@ -178,13 +197,13 @@ def save_trained(
     Args:
         zero_terminal: the scheduler to draw with, where training changed it (`sd_model.end_in_noise`).
     """
-    staging = folder.with_name(f".{folder.name}.part")
+    denoiser, staging = getattr(pipeline, found.denoiser), folder.with_name(f".{folder.name}.part")
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        if sd_lora.has(pipeline.unet):
+        if sd_lora.has(denoiser):
             save_lora(pipeline, found.name, staging, zero_terminal_snr=zero_terminal is not None)
         else:
-            save_pipeline(pipeline.unet, found, staging, zero_terminal)
+            save_pipeline(denoiser, found, staging, zero_terminal)
     except BaseException:  # a full disk, say: gigabytes that are of no use
         shutil.rmtree(staging, ignore_errors=True)
         raise
@@ -195,28 +214,30 @@ def save_trained(
 def save_pipeline(
     unet: UNet2DConditionModel, found: Found, folder: Path, scheduler: SchedulerMixin | None = None
 ) -> None:
-    """Write a pipeline folder: the given UNet and scheduler, and every other part as the found model's files.
+    """Write a pipeline folder: the given denoiser and scheduler, the other parts as the found model's files.
 
     Copies, because a text encoder written by transformers 5 loads with random weights in transformers 4.
     The safety checker is left out.
     """
     make_folder(folder)
-    unet.save_pretrained(folder / TRAINED)
+    unet.save_pretrained(folder / found.denoiser)
     index = _read(found.pipeline / INDEX)
-    for part in _parts(index):
+    for part in _parts(index, found.denoiser):
         _copy_part(found.pipeline / part, folder / part)
     if scheduler is not None:
         scheduler.save_pretrained(folder / "scheduler")
         index["scheduler"] = ["diffusers", type(scheduler).__name__]
-    index |= dict.fromkeys(DROPPED, (None, None)) | {"requires_safety_checker": False}
+    index |= {name: (None, None) for name in DROPPED if name in index}
+    if found.kind == "StableDiffusionPipeline":
+        index["requires_safety_checker"] = False
     write_json(folder / INDEX, {key: value for key, value in index.items() if key != "_name_or_path"})
     open_to_readers(folder)
 
 
-def _parts(index: dict[str, Any]) -> list[str]:
+def _parts(index: dict[str, Any], trained: str) -> list[str]:
     """Parts whose files to copy; a part that the index leaves out is ``[null, null]`` there."""
     listed = [name for name, value in index.items() if isinstance(value, list) and value[0] is not None]
-    return [name for name in listed if name not in (TRAINED, *DROPPED)]
+    return [name for name in listed if name not in (trained, *DROPPED)]
 
 
 def _copy_part(source: Path, target: Path) -> None:
@@ -229,9 +250,7 @@ def _copy_part(source: Path, target: Path) -> None:
         shutil.copyfile(path, target / path.name)
 
 
-def save_lora(
-    pipeline: StableDiffusionPipeline, base: str, folder: Path, zero_terminal_snr: bool = False
-) -> None:
+def save_lora(pipeline: DiffusionPipeline, base: str, folder: Path, zero_terminal_snr: bool = False) -> None:
     """Write a pipeline's adapters as `sd_lora.save` does, and fsynth.json.
 
     What else the base needs to draw with them stands in fsynth.json, which only fsynth reads.

@@ -122,7 +122,7 @@ def _add(network: nn.Module, adapters: Adapters, endings: tuple[str, ...], seed:
     network.requires_grad_(False)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        inject_adapter_in_model(_config(adapters, there), network)
+        inject_adapter_in_model(_config(adapters, there, _unread(network)), network)
     _announce(network)
     for value in network.parameters():
         if value.requires_grad:
@@ -133,11 +133,23 @@ def _ends(name: str, ending: str) -> bool:
     return name == ending or name.endswith(f".{ending}")
 
 
-def _config(adapters: Adapters, endings: list[str]) -> PeftConfig:
+def _unread(network: nn.Module) -> list[str]:
+    """Projections whose outcome a transformer drops: its last block asks in the name of the text, too, and
+    answers for the picture alone."""
+    parts = network.named_modules()
+    return [
+        f"{name}.add_q_proj"
+        for name, part in parts
+        if getattr(part, "context_pre_only", False) and hasattr(part, "add_q_proj")
+    ]
+
+
+def _config(adapters: Adapters, endings: list[str], left_out: list[str]) -> PeftConfig:
     from peft import LoKrConfig, LoraConfig
 
+    places = {"target_modules": endings} | ({"exclude_modules": left_out} if left_out else {})
     if adapters.kind == "lokr":
-        return LoKrConfig(r=adapters.rank, alpha=adapters.alpha, target_modules=endings)  # type: ignore
+        return LoKrConfig(r=adapters.rank, alpha=adapters.alpha, **places)  # type: ignore
     return LoraConfig(
         r=adapters.rank,
         lora_alpha=adapters.alpha,  # type: ignore[arg-type]  # any number does
@@ -145,7 +157,7 @@ def _config(adapters: Adapters, endings: list[str]) -> PeftConfig:
         init_lora_weights="gaussian",
         use_dora=adapters.kind == "dora",
         use_rslora=adapters.kind == "rslora",
-        target_modules=endings,
+        **places,  # type: ignore[arg-type]
     )
 
 

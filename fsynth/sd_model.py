@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.x and 2.x: loading, pictures to latents, captions to embeddings.
+"""Stable Diffusion of any family: loading, pictures to latents and back, the training loss.
 
 Training goes through the functions here and `fsynth.diffusion`; names and folders are `fsynth.sd_folder`'s.
 """
@@ -6,7 +6,7 @@ Training goes through the functions here and `fsynth.diffusion`; names and folde
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +15,22 @@ from torch import Tensor
 
 from fsynth import diffusion, sd_folder, sd_lora
 from fsynth.errors import ConfigError, ModelError, reason
+from fsynth.sd_family import Family
+from fsynth.sd_flow import Flow
 from fsynth.sd_folder import Found
+from fsynth.sd_unet import Unet
+from fsynth.sd_xl import XL
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
 
+FAMILIES: tuple[type[Family], ...] = (Unet, XL, Flow)
 DEFAULT_MODEL = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+
+
+def family(pipeline: DiffusionPipeline) -> Family:
+    """A pipeline with what its family knows."""
+    return next(kind for kind in FAMILIES if type(pipeline).__name__ == kind.KIND)(pipeline)
 
 
 def load_pipeline(
@@ -29,43 +38,48 @@ def load_pipeline(
     *,
     dtype: torch.dtype,
     device: torch.device | str,
-    unet_dtype: torch.dtype | None = None,
-) -> StableDiffusionPipeline:
+    denoiser_dtype: torch.dtype | None = None,
+) -> DiffusionPipeline:
     """Load a pipeline in eval mode, with its LoRA weights where it has some, without safety checker.
+
+    The autoencoder is float32 in any case: in half precision that of Stable Diffusion XL overflows, and those
+    of others turn some pictures black.
 
     Args:
         model: ``tiny``, hub name, pipeline folder, run folder, or what `sd_folder.find` gave.
-        dtype: of all weights, whatever the files hold.
-        unet_dtype: another one for the UNet.
+        dtype: of all other weights, whatever the files hold.
+        denoiser_dtype: another one for the UNet or transformer.
 
     Raises:
-        ModelError: when the model is unknown, broken or no Stable Diffusion 1.x/2.x text-to-image model.
+        ModelError: when the model is unknown, broken or no text-to-image model of a known family.
     """
-    from diffusers import StableDiffusionPipeline
-
     found = model if isinstance(model, Found) else sd_folder.find(model)
     _quiet_bars()
     try:
-        pipeline = StableDiffusionPipeline.from_pretrained(
-            found.pipeline,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-            local_files_only=True,
-        )
+        pipeline = _read(found)
         if found.lora is not None:
             sd_lora.load(pipeline, found.lora / sd_folder.LORA_WEIGHTS)
             follow_adapter(pipeline, found.lora)
     except Exception as error:  # loading raises whatever the reader of a broken file raises
         raise ModelError(f"model {found.lora or found.pipeline} does not load ({reason(error)})") from None
     _check_channels(pipeline, found)
-    _set_dtype(pipeline.unet, unet_dtype or dtype)
-    for part in (pipeline.vae, pipeline.text_encoder):
-        _set_dtype(part, dtype)
+    own = {found.denoiser: denoiser_dtype or dtype, "vae": torch.float32}
+    for name, part in pipeline.components.items():
+        if isinstance(part, torch.nn.Module):
+            _set_dtype(part, own.get(name, dtype))
     return pipeline.to(device)
 
 
-def follow_adapter(pipeline: StableDiffusionPipeline, lora: Path) -> None:
+def _read(found: Found) -> DiffusionPipeline:
+    import diffusers
+
+    settings = dict.fromkeys(found.absent()) | {"local_files_only": True}
+    if found.kind == Unet.KIND:
+        settings["requires_safety_checker"] = False
+    return getattr(diffusers, found.kind).from_pretrained(found.pipeline, **settings)
+
+
+def follow_adapter(pipeline: DiffusionPipeline, lora: Path) -> None:
     """Draw as the adapter in a folder was trained, where its fsynth.json says how."""
     if sd_folder.record_of(lora).get("zero_terminal_snr"):
         end_in_noise(pipeline)
@@ -88,12 +102,12 @@ def _quiet_bars() -> None:
     transformers_logging.disable_progress_bar()
 
 
-def _check_channels(pipeline: StableDiffusionPipeline, found: Found) -> None:
-    given, latent = pipeline.unet.config.in_channels, pipeline.vae.config.latent_channels
+def _check_channels(pipeline: DiffusionPipeline, found: Found) -> None:
+    given, latent = family(pipeline).denoiser.config.in_channels, pipeline.vae.config.latent_channels
     if given != latent:
         raise ModelError(
-            f"the UNet of {found.name} takes {given} channels, the latents have {latent}: an inpainting or "
-            "depth model; name a text-to-image model"
+            f"the {found.denoiser} of {found.name} takes {given} channels, the latents have {latent}: an "
+            "inpainting or depth model; name a text-to-image model"
         )
 
 
@@ -102,8 +116,8 @@ def _check_channels(pipeline: StableDiffusionPipeline, found: Found) -> None:
 
 
 def native_resolution(found: Found) -> int:
-    """The picture size in pixels that the UNet was made for."""
-    size = found.config("unet").get("sample_size", 64)
+    """The picture size in pixels that the model was made for."""
+    size = found.config(found.denoiser).get("sample_size", 64)
     return (size if isinstance(size, int) else size[0]) * vae_factor(found)
 
 
@@ -113,24 +127,32 @@ def vae_factor(found: Found) -> int:
 
 
 def check_resolution(found: Found, resolution: int) -> None:
-    """Refuse a picture size that the autoencoder cannot encode.
+    """Refuse a picture size that the model cannot take.
 
     Raises:
-        ConfigError: with the two nearest sizes that it can.
+        ConfigError: with the two nearest sizes that it can, or the largest.
     """
-    factor = vae_factor(found)
+    config = found.config(found.denoiser)
+    factor = vae_factor(found) * config.get("patch_size", 1)
     if resolution % factor:
         below = resolution // factor * factor
         nearest = f"{below} or {below + factor}" if below else f"{factor}"
         raise ConfigError(f"--resolution {resolution} is not a multiple of {factor}; take {nearest}")
+    most = factor * config.get("pos_embed_max_size", resolution)
+    if resolution > most:
+        raise ConfigError(f"--resolution {resolution}: {found.name} knows places up to {most} px; take that")
 
 
 def check_zero_terminal(found: Found) -> None:
     """Refuse a noise schedule without signal at its end to a model that answers with the noise.
 
     Raises:
-        ConfigError: for such a model.
+        ConfigError: for such a model, and for flows, which have nothing else.
     """
+    if found.kind == Flow.KIND:
+        raise ConfigError(
+            f"objective.zero_terminal_snr: {found.name} ends in pure noise as it is; leave it out"
+        )
     if found.config("scheduler", "scheduler_config.json").get("prediction_type", "epsilon") == "epsilon":
         raise ConfigError(
             f"objective.zero_terminal_snr: {found.name} predicts the noise (epsilon), which is all that it "
@@ -139,7 +161,7 @@ def check_zero_terminal(found: Found) -> None:
         )
 
 
-def end_in_noise(pipeline: StableDiffusionPipeline) -> None:
+def end_in_noise(pipeline: DiffusionPipeline) -> None:
     """Give a pipeline the noise schedule of zero terminal SNR (Lin et al. 2023, arXiv 2305.08891), and the
     spacing of steps that begins at its end, as diffusers spells both. A scheduler that cannot hold it, as
     Stable Diffusion's own PNDM, becomes a DDIM scheduler."""
@@ -152,15 +174,8 @@ def end_in_noise(pipeline: StableDiffusionPipeline) -> None:
         pipeline.scheduler = DDIMScheduler.from_config(given.config, **wanted, clip_sample=False)
 
 
-def training_schedule(pipeline: StableDiffusionPipeline) -> diffusion.NoiseSchedule:
-    """Signal and noise factors of the schedule that the pipeline's scheduler describes, on the CPU."""
-    from diffusers import DDPMScheduler
-
-    return diffusion.noise_schedule(DDPMScheduler.from_config(pipeline.scheduler.config).alphas_cumprod)
-
-
 # --------------------------------------------------------------------------------------------------
-# pictures and captions
+# pictures and latents
 
 
 def posterior_moments(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
@@ -182,50 +197,62 @@ def posterior_moments(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
 
 
 def latents_of(vae: AutoencoderKL, moments: Tensor, noise: Tensor) -> Tensor:
-    """Draw latents and scale them as the UNet expects: float32 (B, C, H/8, W/8).
+    """Draw latents and scale them as the denoiser expects: float32 (B, C, H/8, W/8).
 
     Args:
         moments: from `posterior_moments`.
         noise: standard normal (B, C, H/8, W/8).
     """
     mean, deviation = moments.chunk(2, dim=1)
-    return (mean + deviation * noise) * vae.config.scaling_factor
+    scale, shift = _scaling(vae, mean)
+    return (mean + deviation * noise - shift) * scale
 
 
-def token_ids(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:
-    """Padded and cut to the tokenizer's length: int64 (B, L)."""
-    settings = {"padding": "max_length", "truncation": True, "max_length": tokenizer.model_max_length}
-    return torch.tensor(tokenizer(list(captions), **settings).input_ids)
+def from_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+    """Pictures of latents as the denoiser knows them: (B, C, h, w) -> float32 (B, 3, H, W), about [-1, 1]."""
+    scale, shift = _scaling(vae, latents)
+    return vae.decode(latents.float() / scale + shift).sample
 
 
-def embeddings(text_encoder: CLIPTextModel, ids: Tensor) -> Tensor:
-    """What the UNet attends to: token ids (B, L) -> float32 (B, L, D)."""
-    with torch.no_grad():
-        return text_encoder(ids.to(text_encoder.device))[0].float()
+def _scaling(vae: AutoencoderKL, like: Tensor) -> tuple[Tensor, Tensor]:
+    """What latents are multiplied by after the second is taken off: of one number each (Stable Diffusion), or
+    of one a channel."""
+    config, channels = vae.config, (1, -1, 1, 1)
+    scale, shift = config.scaling_factor, config.get("shift_factor") or 0.0
+    deviations, means = config.get("latents_std"), config.get("latents_mean")
+    if deviations is not None and means is not None:
+        return scale / like.new_tensor(deviations).view(channels), like.new_tensor(means).view(channels)
+    return like.new_tensor(scale), like.new_tensor(shift)
 
 
 # --------------------------------------------------------------------------------------------------
 # the proof that what was written is what was trained
 
 
-def probe_output(unet: UNet2DConditionModel) -> Tensor:
-    """The UNet's answer to one fixed noisy input, to compare two copies of it: float32 (1, C, h, h)."""
-    side = 2 ** (len(unet.config.block_out_channels) + 1)  # small, and divisible at every level
-    width = unet.config.cross_attention_dim
-    shapes = {"sample": (1, unet.config.in_channels, side, side), "text": (1, 8, width)}
+def probe_output(denoiser: torch.nn.Module) -> Tensor:
+    """A denoiser's answer to one fixed noisy input, to compare two copies of it: float32 (1, C, h, w)."""
+    kind = _kind_of(denoiser)
     drawn = {
-        name: diffusion.draw_normal(shape, "probe", name).to(unet.device, unet.dtype)
-        for name, shape in shapes.items()
+        name: diffusion.draw_normal((1, *shape), "probe", name).to(denoiser.device, denoiser.dtype)
+        for name, shape in kind.shapes(denoiser).items()
     }
-    training = unet.training
+    noisy, told = drawn.pop("sample"), torch.tensor([500], device=denoiser.device)
+    frame = torch.tensor([[96.0, 64.0, 16.0, 0.0, 64.0, 64.0]], device=denoiser.device)
+    training = denoiser.training
     with torch.no_grad():
-        answer = unet.eval()(drawn["sample"], 500, encoder_hidden_states=drawn["text"]).sample
-    unet.train(training)
+        answer = kind.answer(denoiser.eval(), noisy, told, drawn, frame)
+    denoiser.train(training)
     return answer.float()
 
 
+def _kind_of(denoiser: torch.nn.Module) -> type[Family]:
+    if "joint_attention_dim" in denoiser.config:
+        return Flow
+    return XL if denoiser.config.addition_embed_type == "text_time" else Unet
+
+
 def reload_difference(unet: UNet2DConditionModel, folder: Path) -> float:
-    """How far the UNet written to a folder answers from this one, over the spread of its answers: 0.
+    """How far the denoiser written to a folder answers from this one, over the spread of its answers: 0.
 
     Where adapters are float32 on a base in half precision, both are rounded to it first: loaders do.
 
@@ -233,7 +260,7 @@ def reload_difference(unet: UNet2DConditionModel, folder: Path) -> float:
         unet: on the CPU, without autocast or other wrappers.
         folder: pipeline folder, or LoRA folder with its fsynth.json.
     """
-    written = load_pipeline(folder, dtype=unet.dtype, device="cpu").unet
+    written = family(load_pipeline(folder, dtype=unet.dtype, device="cpu")).denoiser
     if unet.dtype != torch.float32:
         unet, written = (
             torch.nn.Module.to(copy.deepcopy(part), dtype=unet.dtype).float() for part in (unet, written)
@@ -243,38 +270,37 @@ def reload_difference(unet: UNet2DConditionModel, folder: Path) -> float:
 
 
 class Objective:
-    """The per-row training loss of a pipeline's UNet. Everything but the UNet is frozen and float32.
+    """The per-row training loss of a pipeline's denoiser. All from latents to the loss is float32.
 
     Without further arguments it is the plain mean squared error of what the pipeline's scheduler names,
     by which epochs, runs and objectives compare.
 
     Args:
-        captions: numbers of captions (B,) to what the UNet attends to (`sd_captions.Captions`).
+        captions: numbers of captions (B,) to what the denoiser is told of them (`sd_captions.Captions`).
         weighting, snr_gamma: of the noise levels (`diffusion.loss_weights`).
         huber_c: None squares errors (`diffusion.loss_per_row`).
     """
 
     def __init__(
         self,
-        pipeline: StableDiffusionPipeline,
-        captions: Callable[[Tensor], Tensor],
+        pipeline: DiffusionPipeline,
+        captions: Callable[[Tensor], dict[str, Tensor]],
         *,
         weighting: str = "none",
         snr_gamma: float = 5.0,
         huber_c: float | None = None,
     ) -> None:
-        self.vae, self.captions = pipeline.vae, captions
-        self.prediction_type = pipeline.scheduler.config.prediction_type
-        self.huber_c = huber_c
-        schedule = training_schedule(pipeline)
+        self.family, self.vae, self.captions = family(pipeline), pipeline.vae, captions
+        self.prediction_type, self.huber_c = self.family.prediction_type, huber_c
+        schedule = self.family.schedule()
         weights = diffusion.loss_weights(schedule, self.prediction_type, weighting, snr_gamma)
         self.schedule, self.weights = schedule.to(pipeline.device), weights.to(pipeline.device)
 
-    def __call__(self, unet: torch.nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    def __call__(self, denoiser: torch.nn.Module, batch: dict[str, Tensor]) -> Tensor:
         """Weighted error of each row's prediction: float32 (B,).
 
         Args:
-            unet: the pipeline's UNet, in whatever wrappers the launch put around it.
+            denoiser: the pipeline's own, in whatever wrappers the launch put around it.
             batch: entries of `sd_rows.TrainingRows`, stacked, on the device.
         """
         moments = batch["moments"] if "moments" in batch else posterior_moments(self.vae, batch["pixels"])
@@ -282,8 +308,16 @@ class Objective:
         noise, level = batch["noise"], batch["timestep"]
         shown = noise + batch["perturbation"] if "perturbation" in batch else noise
         noisy = diffusion.add_noise(self.schedule, latents, shown, level)
-        text = self.captions(batch["caption"])
-        kind = next(unet.parameters()).dtype  # of the frozen base; autocast, where it is on, decides itself
-        answer = unet(noisy.to(kind), level, text.to(kind)).sample
+        answer = self._answer(denoiser, noisy, level, batch)
         wanted = diffusion.target(self.schedule, self.prediction_type, latents, noise, level)
         return self.weights[level] * diffusion.loss_per_row(answer, wanted, self.huber_c)
+
+    def _answer(
+        self, denoiser: torch.nn.Module, noisy: Tensor, level: Tensor, batch: dict[str, Tensor]
+    ) -> Tensor:
+        kind = next(
+            denoiser.parameters()
+        ).dtype  # of the frozen base; autocast, where it is on, decides itself
+        text = {name: value.to(kind) for name, value in self.captions(batch["caption"]).items()}
+        told = self.family.told(self.schedule, level)
+        return self.family.answer(denoiser, noisy.to(kind), told, text, batch["frame"])

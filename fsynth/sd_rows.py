@@ -48,9 +48,9 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.chosen)
 
-    def __getitem__(self, index: int) -> Tensor:
-        """float32 (3, resolution, resolution) RGB in [-1, 1]."""
-        return to_pixels(self.image(index), self.resolution)
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """pixels float32 (3, resolution, resolution) RGB in [-1, 1], and their frame (6,)."""
+        return framed(self.image(index), self.resolution)
 
     def image(self, index: int) -> Image.Image:
         """The picture as it is in the data set.
@@ -75,6 +75,19 @@ def to_pixels(image: Image.Image, resolution: int) -> Tensor:
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).float() / 127.5 - 1
 
 
+def frame(width: int, height: int, resolution: int) -> Tensor:
+    """What Stable Diffusion XL is told of a picture that `to_pixels` crops: its height and width, top and
+    left of the crop once the picture is resized, height and width of the crop, in pixels: float32 (6,)."""
+    scale = resolution / min(width, height)
+    top, left = ((side - min(width, height)) // 2 * scale for side in (height, width))
+    return torch.tensor([height, width, round(top), round(left), resolution, resolution], dtype=torch.float32)
+
+
+def framed(image: Image.Image, resolution: int) -> dict[str, Tensor]:
+    """`to_pixels` and `frame` of a picture."""
+    return {"pixels": to_pixels(image, resolution), "frame": frame(*image.size, resolution)}
+
+
 @dataclass(frozen=True)
 class Draws:
     """What random draws need to know.
@@ -82,6 +95,7 @@ class Draws:
     Attributes:
         seed: the run's.
         timesteps: length of the noise schedule.
+        levels: how a timestep of it is drawn (`diffusion.draw_level`).
         latent: shape (C, h, w) of one picture's latents.
         caption_dropout: chance that a row is shown without its caption, for guidance at sampling time.
         noise_offset: standard deviation of one shift a channel that is added to the noise. The schedule's
@@ -98,15 +112,19 @@ class Draws:
     caption_dropout: float
     noise_offset: float = 0.0
     input_perturbation: float = 0.0
+    levels: str = "uniform"
 
 
 class TrainingRows:
     """What a training step needs of each row; indexed with an `order.Pick`.
 
     Items: row (number in the files), index (position here), caption (its number), timestep, noise and
-    posterior (C, h, w) normal, perturbation (C, h, w) where there is one, and moments (2C, h, w) where they
-    are at hand, else pixels (3, R, R) of the augmented picture. Moments are of pictures as they are: give
-    them only where nothing is augmented.
+    posterior (C, h, w) normal, perturbation (C, h, w) where there is one, frame (6,), and moments (2C, h, w)
+    where they are at hand, else pixels (3, R, R) of the augmented picture.
+
+    Args:
+        encoded: moments and frames of the pictures as they are, from `sd_training.encode`; give them only
+            where nothing is augmented.
     """
 
     def __init__(
@@ -114,10 +132,10 @@ class TrainingRows:
         pictures: Pictures,
         captions: Captions,
         draws: Draws,
-        moments: Tensor | None = None,
+        encoded: dict[str, Tensor] | None = None,
         augmentation: Augmentation | None = None,
     ) -> None:
-        self.pictures, self.draws, self.moments = pictures, draws, moments
+        self.pictures, self.draws, self.encoded = pictures, draws, encoded
         self.augmentation = augmentation or Augmentation(draws.seed)
         self.captions = [captions.number(text) for text in pictures.texts]
         self.hidden = captions.number("")
@@ -133,7 +151,7 @@ class TrainingRows:
             "row": row,
             "index": pick.index,
             "caption": self.hidden if hidden else self.captions[pick.index],
-            "timestep": diffusion.draw_timestep(draws.timesteps, draws.seed, "timestep", *key),
+            "timestep": diffusion.draw_level(draws.levels, draws.timesteps, draws.seed, "timestep", *key),
             "noise": self._noise(key),
             "posterior": diffusion.draw_normal(draws.latent, draws.seed, "posterior", *key),
             **self._perturbation(key),
@@ -156,27 +174,27 @@ class TrainingRows:
         return {"perturbation": draws.input_perturbation * drawn}
 
     def _picture(self, pick: Pick) -> dict[str, Tensor]:
-        if self.moments is not None:
-            return {"moments": self.moments[pick.index]}
+        if self.encoded is not None:
+            return {name: value[pick.index] for name, value in self.encoded.items()}
         pictures, index = self.pictures, pick.index
         text, row = pictures.texts[index], pictures.rows[index]
         shown = self.augmentation(pictures.image(index), pick.epoch, row, text)
-        return {"pixels": to_pixels(shown, pictures.resolution)}
+        return framed(shown, pictures.resolution)
 
 
 def held_out_batch(
-    pictures: Pictures, captions: Captions, moments: Tensor, timesteps: int, draws: int
+    pictures: Pictures, captions: Captions, encoded: dict[str, Tensor], timesteps: int, draws: int
 ) -> dict[str, Tensor]:
     """Every held-out row ``draws`` times, with fixed noise and timesteps spread over all noise levels.
 
     Args:
-        moments: (V, 2C, h, w) of the pictures.
+        encoded: moments (V, 2C, h, w) and frames of the pictures.
         timesteps: length of the noise schedule.
 
     Returns:
         the entries of `TrainingRows`, stacked: V x draws rows.
     """
-    latent = (moments.shape[1] // 2, *moments.shape[2:])
+    latent = (encoded["moments"].shape[1] // 2, *encoded["moments"].shape[2:])
     places = [(index, draw) for index in range(len(pictures)) for draw in range(draws)]
     keys = [(FIXED, pictures.rows[index], draw) for index, draw in places]
     return {
@@ -184,5 +202,5 @@ def held_out_batch(
         "timestep": torch.tensor(diffusion.spread_timesteps(timesteps, len(places))),
         "noise": torch.stack([diffusion.draw_normal(latent, "noise", *key) for key in keys]),
         "posterior": torch.stack([diffusion.draw_normal(latent, "posterior", *key) for key in keys]),
-        "moments": moments[[index for index, _ in places]],
+        **{name: value[[index for index, _ in places]] for name, value in encoded.items()},
     }

@@ -17,10 +17,11 @@ from fsynth.sd_folder import Found
 from fsynth.sd_lora import Adapters
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers import DiffusionPipeline
 
 MOST_WARMUP = 100
 RELOAD_TOLERANCE = 1e-5  # 0 is what is seen; a lost alpha is far above
+_NAMES = {"unet": "UNet"}
 HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -54,7 +55,7 @@ class Student:
     Trainable weights are float32; only a frozen base may be half, in the precision of the launch.
 
     Args:
-        adapters: what is put into the UNet, and alone learns then; None trains the whole UNet.
+        adapters: what is put into the UNet or transformer, and alone learns then; None trains all of it.
         precision: of the launch: ``no``, ``fp16`` or ``bf16``.
         seed: of the run; the adapters start at a function of it.
         zero_terminal_snr: train and draw with a noise schedule whose end holds no signal.
@@ -74,27 +75,29 @@ class Student:
     ) -> None:
         self.found, self.adapters, self.zero_terminal_snr = found, adapters, zero_terminal_snr
         base = HALVES.get(precision, torch.float32) if adapters else torch.float32
-        self.pipeline = sd_model.load_pipeline(found, dtype=torch.float32, unet_dtype=base, device="cpu")
+        self.pipeline = sd_model.load_pipeline(found, dtype=torch.float32, denoiser_dtype=base, device="cpu")
         if zero_terminal_snr:
             sd_model.end_in_noise(self.pipeline)
-        for part in (self.pipeline.vae, self.pipeline.text_encoder):
-            part.requires_grad_(False)
+        for part in self.pipeline.components.values():
+            if isinstance(part, torch.nn.Module) and part is not self.denoiser:
+                part.requires_grad_(False)
         if adapters:
-            sd_lora.add(self.unet, adapters, seed_of(seed, "lora"))
+            sd_lora.add(self.denoiser, adapters, seed_of(seed, "lora"))
         # a process whose share of a batch is padding has no gradient worth a look; the first one has rows
-        watched = [self.unet] if is_main_process() else []
+        watched = [self.denoiser] if is_main_process() else []
         self._reached = GradientWatch(watched, sd_lora.UNREACHED)
         for line in self._describe(precision):
             say(line)
 
     def _describe(self, precision: str) -> Iterator[str]:
-        total = sum(value.numel() for value in self.unet.parameters())
-        how = self.adapters.describe() if self.adapters else "the whole UNet"
+        total = sum(value.numel() for value in self.denoiser.parameters())
+        part = self.found.denoiser
+        how = self.adapters.describe() if self.adapters else f"the whole {_NAMES.get(part, part)}"
         yield f"training: {how}: {self.size:,} of {total:,} parameters in float32, precision {precision}"
         if self.adapters and self.adapters.kind == "lokr":
             yield (
                 "note: pipe.load_lora_weights takes no LoKr; fsynth sample does, and from diffusers 0.42 on "
-                "pipe.unet.load_lora_adapter(FOLDER, prefix='unet', use_safetensors=True)"
+                f"pipe.{part}.load_lora_adapter(FOLDER, prefix='{part}', use_safetensors=True)"
             )
 
     def after_step(self) -> None:
@@ -106,20 +109,20 @@ class Student:
         self._reached.check()
 
     @property
-    def unet(self) -> UNet2DConditionModel:
-        return self.pipeline.unet
+    def denoiser(self) -> torch.nn.Module:
+        return sd_model.family(self.pipeline).denoiser
 
     @property
     def learning(self) -> list[torch.nn.Parameter]:
         """The weights that learn; a list, since both optimizer and clipping go through it."""
-        return [value for value in self.unet.parameters() if value.requires_grad]
+        return [value for value in self.denoiser.parameters() if value.requires_grad]
 
     @property
     def size(self) -> int:
         """Numbers that learn."""
         return sum(value.numel() for value in self.learning)
 
-    def to(self, device: torch.device) -> StableDiffusionPipeline:
+    def to(self, device: torch.device) -> DiffusionPipeline:
         return self.pipeline.to(device)
 
     def optimizer(
@@ -144,11 +147,11 @@ class Student:
         scheduler = self.pipeline.scheduler if self.zero_terminal_snr else None
         sd_folder.save_trained(self.pipeline, self.found, folder, scheduler)
 
-    def check_saved(self, folder: Path, trained: UNet2DConditionModel) -> float:
+    def check_saved(self, folder: Path, trained: torch.nn.Module) -> float:
         """Load what was written again; returns how far its answer is off (`sd_model.reload_difference`).
 
         Args:
-            trained: the UNet without wrappers, on the CPU.
+            trained: the denoiser without wrappers, on the CPU.
 
         Raises:
             ModelError: when it is off by more than rounding.

@@ -23,7 +23,7 @@ from fsynth.sd_rows import Pictures, held_out_batch
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from diffusers import AutoencoderKL, StableDiffusionPipeline
+    from diffusers import AutoencoderKL, DiffusionPipeline
     from transformers import CLIPTokenizer
 
 PICTURE_STEPS, PICTURE_GUIDANCE = 30, 7.5
@@ -38,8 +38,8 @@ def encode(
     batch_size: int,
     workers: int,
     title: str,
-) -> Tensor:
-    """Posterior moments of all pictures, float32 (N, 2C, h, w) on the CPU of every process.
+) -> dict[str, Tensor]:
+    """Posterior moments (N, 2C, h, w) and frames (N, 6) of all pictures, float32 on the CPU of every process.
 
     Args:
         batch_size: pictures at a time in each process.
@@ -55,12 +55,18 @@ def encode(
     mine = [[min(start + place, last) for place in range(batch_size)] for start in starts]
     loader = torch.utils.data.DataLoader(pictures, batch_sampler=mine, num_workers=workers)
     bar = tqdm(loader, desc=title, unit="batch", disable=not accelerator.is_main_process)
-    parts = [accelerator.gather(sd_model.posterior_moments(vae, pixels)).cpu() for pixels in bar]
-    moments = torch.cat(parts)[: len(pictures)]
-    broken = (~moments.isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
+    parts = [_gathered(accelerator, vae, batch) for batch in bar]
+    encoded = {name: torch.cat([part[name] for part in parts])[: len(pictures)] for name in parts[0]}
+    broken = (~encoded["moments"].isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
     if broken:
         raise ModelError(f"the model's VAE makes no finite latents of {_named(pictures.names, broken)}")
-    return moments
+    return encoded
+
+
+def _gathered(accelerator: Accelerator, vae: AutoencoderKL, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    moments = sd_model.posterior_moments(vae, batch["pixels"])
+    found = {"moments": moments, "frame": batch["frame"].to(moments.device)}
+    return {name: accelerator.gather(value).cpu() for name, value in found.items()}
 
 
 def _named(names: Sequence[str], indexes: Sequence[int]) -> str:
@@ -116,7 +122,7 @@ class HeldOut:
 
     Args:
         pictures: the held-out rows.
-        moments: of the pictures (`encode`).
+        encoded: the pictures (`encode`).
         noise_levels: at how many timesteps a row is tried.
         batch_size: rows at a time in each process.
     """
@@ -124,16 +130,16 @@ class HeldOut:
     def __init__(
         self,
         pictures: Pictures,
-        moments: Tensor,
-        pipeline: StableDiffusionPipeline,
+        encoded: dict[str, Tensor],
+        pipeline: DiffusionPipeline,
         noise_levels: int,
         batch_size: int,
     ) -> None:
-        self.pipeline, self.size, self.noise_levels = pipeline, batch_size, noise_levels
+        self.size, self.noise_levels = batch_size, noise_levels
         captions = Captions(pipeline, pictures.texts)
         self.objective = sd_model.Objective(pipeline, captions)
         timesteps = pipeline.scheduler.config.num_train_timesteps
-        self.batch = held_out_batch(pictures, captions, moments, timesteps, noise_levels)
+        self.batch = held_out_batch(pictures, captions, encoded, timesteps, noise_levels)
 
     def __len__(self) -> int:
         return len(self.batch["timestep"]) // self.noise_levels
@@ -147,11 +153,13 @@ class HeldOut:
         """
         count = len(self.batch["timestep"])
         found = torch.zeros(count, device=accelerator.device)
-        unet, step = self.pipeline.unet.eval(), accelerator.num_processes * self.size
+        denoiser, step = self.objective.family.denoiser.eval(), accelerator.num_processes * self.size
         for start in range(accelerator.process_index * self.size, count, step):
             rows = slice(start, start + self.size)
             part = {key: value[rows].to(accelerator.device) for key, value in self.batch.items()}
-            found[rows] = self.objective(unet, part)  # the prepared unet is in autocast as it is in training
+            found[rows] = self.objective(
+                denoiser, part
+            )  # the prepared one is in autocast as it is in training
         losses = accelerator.reduce(found, "sum").view(-1, self.noise_levels).double().mean(1)
         if not losses.isfinite().all():
             raise DivergedError("the validation loss is not finite; lower --lr, or use --precision no")
@@ -159,7 +167,7 @@ class HeldOut:
 
 
 def draw_pictures(
-    pipeline: StableDiffusionPipeline,
+    pipeline: DiffusionPipeline,
     prompts: Sequence[str],
     folder: Path,
     *,
@@ -175,7 +183,7 @@ def draw_pictures(
     if not prompts:
         return
     outputs.make_folder(folder)
-    pipeline.unet.eval()
+    sd_model.family(pipeline).denoiser.eval()
     wanted = [
         samples.Wanted(f"{when}-{number}.png", text, 0, seed_of("sd-train", "picture", text))
         for number, text in enumerate(prompts, start=1)

@@ -32,3 +32,99 @@ def write_unet(folder: Path, scheduler: Any = None) -> Path:
         pipeline.register_modules(scheduler=scheduler)
     tiny_models.save_pipeline(pipeline, folder)
     return folder
+
+
+def write_xl(folder: Path) -> Path:
+    """A Stable Diffusion XL pipeline: 32 px, both text encoders, the schedule of the published one."""
+    _seeded(_xl).save_pretrained(folder)
+    return folder
+
+
+def write_flow(folder: Path) -> Path:
+    """A Stable Diffusion 3 pipeline without T5: 32 px, latents that are scaled and shifted."""
+    _seeded(_flow).save_pretrained(folder)
+    return folder
+
+
+def _seeded(make: Any) -> Any:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return make()
+
+
+def _xl() -> Any:
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+
+    tokenizer = tiny_models.make_tokenizer(SENTENCES, SIZES.tokens)
+    unet = UNet2DConditionModel(
+        sample_size=SIZES.latent,
+        block_out_channels=SIZES.unet,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        cross_attention_dim=2 * SIZES.text,
+        transformer_layers_per_block=(1, 2),
+        attention_head_dim=(2, 4),
+        use_linear_projection=True,
+        norm_num_groups=8,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + SIZES.text,
+    )
+    return StableDiffusionXLPipeline(
+        vae=tiny_models.make_vae(SIZES),
+        text_encoder=tiny_models.make_text_encoder(SIZES, tokenizer).eval(),
+        text_encoder_2=_projecting(tokenizer),
+        tokenizer=tokenizer,
+        tokenizer_2=tiny_models.make_tokenizer(SENTENCES, SIZES.tokens),
+        unet=unet.eval(),
+        scheduler=EulerDiscreteScheduler(
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+        ),
+        add_watermarker=False,
+    )
+
+
+def _flow() -> Any:
+    from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
+
+    tokenizer = tiny_models.make_tokenizer(SENTENCES, SIZES.tokens)
+    vae = tiny_models.make_vae(SIZES)
+    vae.register_to_config(scaling_factor=1.5, shift_factor=0.06)
+    transformer = SD3Transformer2DModel(
+        sample_size=SIZES.latent,
+        patch_size=2,
+        in_channels=4,
+        out_channels=4,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=40,
+        caption_projection_dim=16,
+        pooled_projection_dim=2 * SIZES.text,
+        pos_embed_max_size=4,
+        qk_norm="rms_norm",
+    )
+    return StableDiffusion3Pipeline(
+        transformer=transformer.eval(),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=vae,
+        text_encoder=_projecting(tokenizer),
+        text_encoder_2=_projecting(tokenizer),
+        text_encoder_3=None,
+        tokenizer=tokenizer,
+        tokenizer_2=tiny_models.make_tokenizer(SENTENCES, SIZES.tokens),
+        tokenizer_3=None,
+    )
+
+
+def _projecting(tokenizer: Any) -> Any:
+    from transformers import CLIPTextModelWithProjection
+
+    config = tiny_models.make_text_encoder(SIZES, tokenizer).config
+    return CLIPTextModelWithProjection(config).eval()
+
+
+WRITERS = {"unet": write_unet, "xl": write_xl, "flow": write_flow}

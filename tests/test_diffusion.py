@@ -12,6 +12,8 @@ from fsynth.errors import ModelError
 from tests.reference import diffusion as slow
 
 T = 1000
+KINDS = ("epsilon", "v_prediction", "sample")
+"""What networks predict whose schedule keeps the variance."""
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +81,8 @@ def test_epsilon_and_sample_targets_are_the_noise_and_the_sample(every_timestep)
     schedule, samples, noise, timesteps = every_timestep
     assert torch.equal(diffusion.target(schedule, "epsilon", samples, noise, timesteps), noise)
     assert torch.equal(diffusion.target(schedule, "sample", samples, noise, timesteps), samples)
-    with pytest.raises(ModelError, match="'flow'"):
-        diffusion.target(schedule, "flow", samples, noise, timesteps)
+    with pytest.raises(ModelError, match="'nothing'"):
+        diffusion.target(schedule, "nothing", samples, noise, timesteps)
 
 
 def test_a_zero_terminal_schedule_ends_in_pure_noise():
@@ -137,7 +139,7 @@ def test_spread_timesteps_hit_every_part_once(draws):
 # ------------------------------------------------------------------------------------------ weights, losses
 
 
-@pytest.mark.parametrize("kind", diffusion.PREDICTION_TYPES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_min_snr_weights_are_the_papers_at_every_timestep(scheduler, kind):
     schedule = diffusion.noise_schedule(scheduler.alphas_cumprod)
     ours = diffusion.loss_weights(schedule, kind, "min-snr", 5.0).double()
@@ -156,7 +158,7 @@ def test_weighted_losses_are_the_same_whatever_the_network_predicts(every_timest
     signal, level = (factor.double().view(-1, 1, 1, 1) for factor in schedule)
     guessed_noise = (x_t - signal * guess) / level
     losses = []
-    for kind in diffusion.PREDICTION_TYPES:
+    for kind in KINDS:
         answer = diffusion.target(schedule, kind, guess, guessed_noise, timesteps)
         wanted = diffusion.target(schedule, kind, samples, noise, timesteps)
         weights = diffusion.loss_weights(schedule, kind, weighting)
@@ -191,3 +193,31 @@ def test_the_huber_loss_is_the_square_of_small_errors_and_linear_in_large_ones()
     assert found[0].item() == pytest.approx(1e-10, rel=1e-4)
     assert found[1].item() == pytest.approx(2 * c * 30, rel=0.01)
     assert found[2].item() == pytest.approx((2 * c * ((0.2**2 + c**2) ** 0.5 - c)) / 2, rel=1e-5)
+
+
+# ------------------------------------------------------------------------------------------ rectified flow
+
+
+def test_a_flow_is_the_straight_way_from_the_sample_to_the_noise():
+    """x_t moves by the target as the level of noise grows: a step along it ends where add_noise says."""
+    levels = torch.tensor([0.2, 0.7])
+    schedule = diffusion.NoiseSchedule(1 - levels, levels)
+    samples, noise = torch.randn(2, 1, 4, 3, 3)
+    start, end = (diffusion.add_noise(schedule, samples, noise, torch.tensor([at])) for at in (0, 1))
+    way = diffusion.target(schedule, "flow", samples, noise, torch.tensor([0]))
+    torch.testing.assert_close(start + 0.5 * way, end)
+
+
+def test_flow_weights_are_those_of_the_noise_over_the_squared_signal():
+    levels = torch.linspace(0.01, 0.99, 50)
+    schedule = diffusion.NoiseSchedule(1 - levels, levels)
+    weights = {kind: diffusion.loss_weights(schedule, kind, "min-snr") for kind in ("epsilon", "flow")}
+    torch.testing.assert_close(weights["flow"], weights["epsilon"] * schedule.signal**2)
+
+
+def test_logit_normal_levels_are_sigmoids_of_normal_draws():
+    draws = [diffusion.draw_level("logit-normal", T, 0, "timestep", 0, row) for row in range(4000)]
+    assert min(draws) >= 0 and max(draws) < T
+    logits = (torch.tensor(draws).double() + 0.5).div(T).logit()
+    assert abs(logits.mean()) < 0.05 and abs(logits.std() - 1) < 0.05
+    assert diffusion.draw_level("uniform", T, 5) == diffusion.draw_timestep(T, 5)

@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 
 
 def load(folder, unet_dtype=torch.float32):
-    return sd_model.load_pipeline(folder, dtype=torch.float32, unet_dtype=unet_dtype, device="cpu")
+    return sd_model.load_pipeline(folder, dtype=torch.float32, denoiser_dtype=unet_dtype, device="cpu")
 
 
 def learning(network):
@@ -55,7 +55,7 @@ def test_adapters_are_float32_on_any_base_and_all_receive_gradients(folder, kind
     unet = load(folder, dtype).unet
     before = sd_model.probe_output(unet)
     sd_lora.add(unet, Adapters(2, 4.0, kind, "all"), seed=1)
-    rounding = {torch.float32: 0.0, torch.bfloat16: 2e-2, torch.float16: 3e-3}[dtype]
+    rounding = {torch.float32: 0.0, torch.bfloat16: 3e-2, torch.float16: 3e-3}[dtype]
     fresh = (sd_model.probe_output(unet) - before).abs().max()
     assert fresh <= (rounding if kind == "dora" else 0), "fresh adapters change nothing"
     train_two_steps(unet)

@@ -98,8 +98,8 @@ def test_files_unfinished_runs_and_other_folders_are_refused(tmp_path, folder):
 
 
 def test_another_kind_of_pipeline_is_refused(tmp_path):
-    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionXLPipeline"}')
-    with pytest.raises(ModelError, match="is a StableDiffusionXLPipeline; only"):
+    (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    with pytest.raises(ModelError, match="is a FluxPipeline; known are StableDiffusionPipeline, Stable"):
         sd_folder.find(tmp_path)
 
 
@@ -121,9 +121,10 @@ def test_the_resolution_comes_from_the_model_and_must_fit_its_autoencoder(folder
 
 
 def test_every_part_has_the_dtype_that_was_asked_for(folder):
-    pipeline = sd_model.load_pipeline(folder, dtype=torch.float32, unet_dtype=torch.bfloat16, device="cpu")
+    half = {"dtype": torch.float16, "denoiser_dtype": torch.bfloat16}
+    pipeline = sd_model.load_pipeline(folder, **half, device="cpu")
     parts = {name: getattr(pipeline, name).dtype for name in ("unet", "vae", "text_encoder")}
-    assert parts == {"unet": torch.bfloat16, "vae": torch.float32, "text_encoder": torch.float32}
+    assert parts == {"unet": torch.bfloat16, "vae": torch.float32, "text_encoder": torch.float16}
 
 
 # ------------------------------------------------------------------------------------------ encoding
@@ -143,20 +144,21 @@ def test_latents_are_the_scaled_posterior_of_the_autoencoder(pipeline):
 
 def test_captions_are_embedded_as_the_pipeline_embeds_them(pipeline):
     captions = ["the lady wore a zebra", "", "a " * 100]
-    ids = sd_model.token_ids(pipeline.tokenizer, captions)
+    family = sd_model.family(pipeline)
+    tokens = family.tokens(captions)
     expected, _ = pipeline.encode_prompt(captions, "cpu", 1, False)
-    assert ids.shape == (3, 16)
-    torch.testing.assert_close(sd_model.embeddings(pipeline.text_encoder, ids), expected)
+    assert tokens["tokens"].shape == (3, 16)
+    torch.testing.assert_close(family.text(tokens)["states"], expected)
 
 
 def test_words_never_seen_are_spelt_not_dropped(pipeline):
-    ids = sd_model.token_ids(pipeline.tokenizer, ["zebra", "zebrü", "日本"])
+    ids = sd_model.family(pipeline).tokens(["zebra", "zebrü", "日本"])["tokens"]
     assert len({tuple(row.tolist()) for row in ids}) == 3
     assert pipeline.tokenizer.decode(ids[0], skip_special_tokens=True).strip() == "zebra"
 
 
 def test_the_training_schedule_is_the_schedulers(pipeline):
-    schedule = sd_model.training_schedule(pipeline)
+    schedule = sd_model.family(pipeline).schedule()
     torch.testing.assert_close(schedule.signal.square(), pipeline.scheduler.alphas_cumprod)
 
 

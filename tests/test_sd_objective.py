@@ -46,6 +46,7 @@ def _batch(pipeline, timesteps, **more):
     moments = diffusion.draw_normal((rows, 2 * LATENT[0], *LATENT[1:]), "moments").abs()
     return {
         "moments": moments,
+        "frame": torch.zeros(rows, 6),
         "caption": torch.ones(rows, dtype=torch.int64),
         "timestep": torch.tensor(timesteps),
         **drawn,
@@ -94,7 +95,7 @@ def test_the_schedule_that_ends_in_noise_is_the_papers_and_is_drawn_from_its_end
     before = pipeline.scheduler.alphas_cumprod.double().tolist()
     sd_model.end_in_noise(pipeline)
     assert type(pipeline.scheduler).__name__ == "DDIMScheduler"
-    schedule = sd_model.training_schedule(pipeline)
+    schedule = sd_model.family(pipeline).schedule()
     expected = torch.tensor(slow.rescaled(before), dtype=torch.float64)
     torch.testing.assert_close(schedule.signal.double().square(), expected, rtol=1e-4, atol=1e-7)
     assert schedule.signal[-1] == 0 and schedule.noise[-1] == 1
@@ -111,7 +112,7 @@ def test_a_scheduler_that_can_end_in_noise_stays_what_it_is(pipeline):
     sd_model.end_in_noise(pipeline)
     assert type(pipeline.scheduler).__name__ == "EulerDiscreteScheduler"
     assert pipeline.scheduler.config.rescale_betas_zero_snr
-    assert sd_model.training_schedule(pipeline).signal[-1] == 0
+    assert sd_model.family(pipeline).schedule().signal[-1] == 0
 
 
 @pytest.mark.parametrize("weighting", diffusion.WEIGHTINGS)

@@ -20,7 +20,7 @@ def rows_with(random_pipeline):
             pictures,
             Captions(random_pipeline, pictures.texts),
             Draws(seed=0, timesteps=1000, latent=(4, 8, 8), caption_dropout=0.1, **draws),
-            moments=torch.zeros(ROWS, 8, 8, 8),
+            encoded={"moments": torch.zeros(ROWS, 8, 8, 8), "frame": torch.zeros(ROWS, 6)},
         )
 
     return make

@@ -14,7 +14,7 @@ from fsynth.errors import ModelError
 from fsynth.sd_folder import LORA_WEIGHTS, TINY
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+    from diffusers import DiffusionPipeline
 
 MOST_ON_SHEET = 60
 
@@ -108,7 +108,7 @@ def _extractor(config: SampleConfig, origin: lineage.Lineage, device: str) -> An
     )
 
 
-def _load(found: sd_folder.Found, config: SampleConfig, device: str) -> StableDiffusionPipeline:
+def _load(found: sd_folder.Found, config: SampleConfig, device: str) -> DiffusionPipeline:
     import torch
 
     from fsynth import sd_model
@@ -117,9 +117,7 @@ def _load(found: sd_folder.Found, config: SampleConfig, device: str) -> StableDi
     if precision == "auto":
         precision = "fp16" if device == "cuda" else "no"
     dtype = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
-    pipeline = sd_model.load_pipeline(found, dtype=dtype, device=device)
-    pipeline.safety_checker = None
-    return pipeline
+    return sd_model.load_pipeline(found, dtype=dtype, device=device)
 
 
 def _adapter(folder: Path) -> Path:
@@ -130,7 +128,7 @@ def _adapter(folder: Path) -> Path:
     return weights
 
 
-def _add_lora(pipeline: StableDiffusionPipeline, weights: Path) -> None:
+def _add_lora(pipeline: DiffusionPipeline, weights: Path) -> None:
     from fsynth import sd_lora, sd_model
 
     try:
@@ -143,7 +141,7 @@ def _add_lora(pipeline: StableDiffusionPipeline, weights: Path) -> None:
 
 def _make_pictures(
     folder: Path,
-    pipeline: StableDiffusionPipeline,
+    pipeline: DiffusionPipeline,
     wanted: list[samples.Wanted],
     config: SampleConfig,
     origin: lineage.Lineage,
@@ -173,8 +171,10 @@ def _make_pictures(
 
 
 def _shared(
-    pipeline: StableDiffusionPipeline, config: SampleConfig, origin: lineage.Lineage, model: str, size: int
+    pipeline: DiffusionPipeline, config: SampleConfig, origin: lineage.Lineage, model: str, size: int
 ) -> dict[str, Any]:
+    from fsynth import sd_model
+
     return {
         "model": model,
         "lora": str(config.lora) if config.lora else None,
@@ -184,7 +184,7 @@ def _shared(
         "guidance_scale": config.guidance_scale,
         "scheduler": type(pipeline.scheduler).__name__,
         "resolution": size,
-        "precision": str(pipeline.unet.dtype).removeprefix("torch."),
+        "precision": str(sd_model.family(pipeline).denoiser.dtype).removeprefix("torch."),
         "safety_checker": "off",
         "versions": samples.versions("torch", "diffusers", "transformers"),
     }

@@ -29,7 +29,7 @@ from fsynth.sd_training import HeldOut, LossWatch, draw_pictures, encode, say_cu
 from fsynth.sd_validation import NO_ROWS, Validation
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+    from diffusers import DiffusionPipeline
 
 MOMENTS_IN_MEMORY = 4 * 2**30  # bytes; larger sets of pictures are encoded at every step
 
@@ -65,7 +65,7 @@ def main(config: SDTrainConfig) -> SDTrainResult | None:
     Raises:
         ConfigError: settings that the data or the model do not allow.
         DataError: pictures that are missing or cannot be read.
-        ModelError: a model that is unknown, broken, or not a Stable Diffusion 1.x/2.x pipeline.
+        ModelError: a model that is unknown, broken, or of no known family.
         OutputError: an output folder that is not empty, a run that cannot be resumed.
         FsynthError: a loss that is not finite, weights that did not change.
     """
@@ -101,12 +101,12 @@ def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) ->
     rows, captions = _training_rows(config, source, pipeline, run)
     objective = _objective(config, pipeline, captions)
     held_out, prompts = _held_out(config, source, pipeline, run)
-    start = weights_signature(pipeline.unet)
+    start = weights_signature(student.denoiser)
     keeping = {"keep": config.validation.keep, "patience": config.validation.patience}
     set_aside = source.validation is not None
-    validation = Validation(held_out, [pipeline.unet], run.folder, set_aside=set_aside, **keeping)
+    validation = Validation(held_out, [student.denoiser], run.folder, set_aside=set_aside, **keeping)
     optimizer, schedule = _optimizer(config, student, len(rows))
-    unet, optimizer, schedule = run.prepare(pipeline.unet, optimizer, schedule)
+    denoiser, optimizer, schedule = run.prepare(student.denoiser, optimizer, schedule)
     if run.step == 0:
         run.log(epoch=0, **validation.see(0, run.accelerator))
         _draw(config, source, run, pipeline, prompts, "before")
@@ -116,11 +116,11 @@ def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) ->
 
     watch = LossWatch(rows.pictures.names)
     sizes = {"batch_size": config.batch_size, "epochs": config.epochs, "micro_batch": config.micro_batch}
-    for batch in run.batches(rows, models=[unet], workers=config.workers, **sizes):
-        losses = objective(unet, batch)
+    for batch in run.batches(rows, models=[denoiser], workers=config.workers, **sizes):
+        losses = objective(denoiser, batch)
         watch.see(losses, batch["index"], run.step, run.steps)
         total = (losses * batch["weight"]).sum()
-        run.descend(total, unet, optimizer, schedule, clip=config.optimizer.max_grad_norm)
+        run.descend(total, denoiser, optimizer, schedule, clip=config.optimizer.max_grad_norm)
         if run.ends_step:
             student.after_step()
         if run.ends_epoch:
@@ -131,13 +131,13 @@ def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) ->
             say(f"epoch {run.epoch + 1} of {config.epochs}: loss {epoch_loss:.4f}{held_out_loss}")
             run.end_early(validation.exhausted)
 
-    if weights_signature(pipeline.unet) == start:
+    if weights_signature(student.denoiser) == start:
         raise FsynthError(f"the weights did not change in {run.step} steps; --lr {config.lr:g} does nothing")
     kept = validation.settle()
     if run.is_main:
         student.save(run.folder / "model")
     _draw_after(config, source, run, pipeline, prompts)  # in the same autocast as before
-    trained = run.unwrap(unet)
+    trained = run.unwrap(denoiser)
     result = SDTrainResult(
         folder=run.folder,
         model=student.found.name,
@@ -161,7 +161,7 @@ def _draw(
     config: SDTrainConfig,
     source: Source,
     run: Run,
-    pipeline: StableDiffusionPipeline,
+    pipeline: DiffusionPipeline,
     prompts: list[str],
     when: str,
 ) -> None:
@@ -178,7 +178,7 @@ def _draw(
 
 
 def _draw_after(
-    config: SDTrainConfig, source: Source, run: Run, pipeline: StableDiffusionPipeline, prompts: list[str]
+    config: SDTrainConfig, source: Source, run: Run, pipeline: DiffusionPipeline, prompts: list[str]
 ) -> None:
     """The model is saved: nothing that goes wrong here may cost it."""
     try:
@@ -209,9 +209,7 @@ def _adapters(config: SDTrainConfig) -> Adapters | None:
     return sd_student.choose_adapters(config.lora_rank, dataclasses.asdict(config.lora))
 
 
-def _objective(
-    config: SDTrainConfig, pipeline: StableDiffusionPipeline, captions: Captions
-) -> sd_model.Objective:
+def _objective(config: SDTrainConfig, pipeline: DiffusionPipeline, captions: Captions) -> sd_model.Objective:
     settings = config.objective
     huber_c = settings.huber_c if settings.loss == "huber" else None
     return sd_model.Objective(
@@ -262,7 +260,7 @@ def _optimizer(config: SDTrainConfig, student: Student, rows: int) -> tuple[Any,
 
 
 def _training_rows(
-    config: SDTrainConfig, source: Source, pipeline: StableDiffusionPipeline, run: Run
+    config: SDTrainConfig, source: Source, pipeline: DiffusionPipeline, run: Run
 ) -> tuple[TrainingRows, Captions]:
     pictures = Pictures(source.train, _rows(config, source), config.resolution or 0)
     side = pictures.resolution // pipeline.vae_scale_factor
@@ -274,20 +272,21 @@ def _training_rows(
         caption_dropout=config.objective.caption_dropout,
         noise_offset=config.objective.noise_offset,
         input_perturbation=config.objective.input_perturbation,
+        levels=config.objective.timesteps or sd_model.family(pipeline).LEVELS,
     )
-    moments = None
+    encoded = None
     augmentation = _augmentation(config)
     if augmentation:
         _say_augmentation(augmentation, pictures)
     elif config.epochs > 1 and len(pictures) * 2 * math.prod(latent) * 4 <= MOMENTS_IN_MEMORY:
         at_once = _at_once(config, run)
-        moments = encode(
+        encoded = encode(
             pictures, pipeline.vae, run.accelerator, at_once, config.workers, "encoding pictures"
         )
     say_cut_captions(pictures, pipeline.tokenizer)
     captions = Captions(pipeline, pictures.texts, keep=config.cache.captions == "auto")
     say(captions.describe())
-    return TrainingRows(pictures, captions, draws, moments, augmentation), captions
+    return TrainingRows(pictures, captions, draws, encoded, augmentation), captions
 
 
 def _rows(config: SDTrainConfig, source: Source) -> list[int]:
@@ -306,7 +305,7 @@ def _say_augmentation(augmentation: Augmentation, pictures: Pictures) -> None:
 
 
 def _held_out(
-    config: SDTrainConfig, source: Source, pipeline: StableDiffusionPipeline, run: Run
+    config: SDTrainConfig, source: Source, pipeline: DiffusionPipeline, run: Run
 ) -> tuple[HeldOut | None, list[str]]:
     """The held-out rows that give the validation loss, and the prompts to draw. The run's seed does not
     choose them: validation losses compare between runs."""
@@ -319,8 +318,8 @@ def _held_out(
     pictures = Pictures(dataset, rows, config.resolution or 0)
     at_once = _at_once(config, run)
     title = "encoding held-out pictures"
-    moments = encode(pictures, pipeline.vae, run.accelerator, at_once, config.workers, title)
-    held_out = HeldOut(pictures, moments, pipeline, settings.noise_levels, at_once)
+    encoded = encode(pictures, pipeline.vae, run.accelerator, at_once, config.workers, title)
+    held_out = HeldOut(pictures, encoded, pipeline, settings.noise_levels, at_once)
     return held_out, list(dict.fromkeys(pictures.texts))[: settings.pictures]
 
 

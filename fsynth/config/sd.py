@@ -20,6 +20,9 @@ class SDTrainObjective(Checked):
         least=0.0,
         most=1.0,
     )
+    timesteps: Literal["uniform", "logit-normal"] | None = setting(
+        None, "noise levels drawn evenly or most often in the middle (default: logit-normal for SD 3.x)"
+    )
     weighting: Literal["none", "min-snr", "debiased"] = setting(
         "none", "what errors at each noise level count: the same, or less where there is little noise"
     )

@@ -20,6 +20,7 @@ def configs(random_pipeline, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pipeline")
     for part in ("unet", "vae"):
         getattr(random_pipeline, part).save_config(folder / part)
+    random_pipeline.save_config(folder)
     return folder
 
 

@@ -311,14 +311,13 @@ def test_weights_that_do_not_change_fail_the_run(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_its_rows(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        sd_train.TrainingRows,
-        "_picture",
-        lambda self, pick: {
-            "moments": self.moments[pick.index]
-            * (float("nan") if self.pictures.rows[pick.index] == 104 else 1.0)
-        },
-    )
+    whole = sd_train.TrainingRows._picture
+
+    def broken(self, pick):
+        found = whole(self, pick)
+        return found | {"moments": found["moments"] / (self.pictures.rows[pick.index] != 104)}
+
+    monkeypatch.setattr(sd_train.TrainingRows, "_picture", broken)
     with pytest.raises(DivergedError, match=r"not finite at step \d: 104\.jpg; lower --lr") as caught:
         sd_train.main(_config(output=tmp_path / "broken", checkpoint_every=1))
     assert not (tmp_path / "broken" / "model").exists()
