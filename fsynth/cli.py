@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "data-labels": (configs.DataLabelsConfig, "Data"),
     "data-report": (configs.DataReportConfig, "Data"),
     "data-export": (configs.DataExportConfig, "Data"),
+    "sd-cache": (configs.SDCacheConfig, "Train"),
     "sd-train": (configs.SDTrainConfig, "Train"),
     "clip-finetune": (configs.ClipFinetuneConfig, "Train"),
     "clip-eval": (configs.ClipEvalConfig, "Sample and score"),
@@ -43,7 +44,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
 }
 """Command name -> (config class, help panel). The code is fsynth/commands/<name>.py, main(config)."""
 
-SEVERAL_PROCESSES = {"clip-finetune", "sd-train"}
+SEVERAL_PROCESSES = {"clip-finetune", "sd-cache", "sd-train"}
 """Commands that share their work between the processes of a launch; the others run in its first one."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -49,6 +49,15 @@ def make_accelerator(precision: str = "auto") -> Accelerator:
             "launcher; unset it: fsynth splits batches itself"
         )
     return accelerator
+
+
+def same_everywhere(value: Any, accelerator: Accelerator) -> Any:
+    """The first process' value, in every process of a launch."""
+    if accelerator.num_processes == 1:
+        return value
+    from accelerate.utils import broadcast_object_list
+
+    return broadcast_object_list([value])[0]
 
 
 def resolve_precision(precision: str) -> str:

@@ -4,6 +4,9 @@ Everything is a function of (seed, epoch, start): no state to store, so a run re
 global batch is formed first and sliced by rank, so the number of processes never changes it. Every
 epoch covers every row once; the last batch of an epoch may be smaller and keeps its own mean.
 
+Rows may be of kinds that cannot be in one batch (`Kinds`): batches are then formed kind by kind, and their
+order is drawn anew in each epoch.
+
 Rows may come in groups that a batch should hold few of (`Groups`): the rows of a group are then dealt out
 over the batches of an epoch, like cards, as evenly as they go. The number of batches is known before, so no
 process waits for one that does not come; what exceeds the limit is left out of that epoch, others of the
@@ -69,6 +72,17 @@ class Groups:
         return sum(min(size, self.most * batches) for size in Counter(self.of).values()) / len(self.of)
 
 
+@dataclass(frozen=True, eq=False)  # compared at every step, and as long as the data set
+class Kinds:
+    """Rows that differ, as pictures of different sizes do: a batch holds one kind alone.
+
+    Attributes:
+        of: the kind of each row, from 0.
+    """
+
+    of: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Order:
     """The plan of a run for one process.
@@ -77,7 +91,8 @@ class Order:
         rows: rows of the training set, at least 1.
         batch_size: rows per optimizer step over all processes; more than ``rows`` counts as ``rows``.
         micro_batch: most rows a process holds at once; None holds its whole share.
-        groups: deals rows that are alike out over the batches; a batch then holds at most ``batch_size``.
+        groups: deals rows that are alike out over the batches, or keeps kinds of rows apart; a batch then
+            holds at most ``batch_size``.
     """
 
     rows: int
@@ -87,10 +102,12 @@ class Order:
     rank: int = 0
     world: int = 1
     micro_batch: int | None = None
-    groups: Groups | None = None
+    groups: Groups | Kinds | None = None
 
     @property
     def steps_per_epoch(self) -> int:
+        if isinstance(self.groups, Kinds):
+            return sum(map(len, lengths_of_kinds(self.groups, self.batch_size)))
         return -(-self.rows // min(self.batch_size, self.rows))
 
     @property
@@ -121,6 +138,8 @@ class Order:
             )
 
     def _batch(self, epoch: int, place: int) -> list[int]:
+        if isinstance(self.groups, Kinds):
+            return batches_of_kinds(self.groups, self.batch_size, self.seed, epoch)[place]
         if self.groups is not None:
             return dealt_batches(self.groups, self.steps_per_epoch, self.seed, epoch)[place]
         size = min(self.batch_size, self.rows)
@@ -161,6 +180,33 @@ def dealt_batches(groups: Groups, batches: int, seed: int, epoch: int) -> list[l
     rows = rows[number_in_group < groups.most * batches]
     # in the order drawn, the first batches would have the rows of one group in common with their neighbours
     return [draw.permutation(rows[place::batches]).tolist() for place in draw.permutation(batches)]
+
+
+@functools.lru_cache(maxsize=2)
+def lengths_of_kinds(kinds: Kinds, batch_size: int) -> list[list[int]]:
+    """Rows of each batch of each kind: as few batches as hold them, as equal as they go."""
+    counts = Counter(kinds.of)
+    return [_even_parts(counts[kind], -(-counts[kind] // batch_size)) for kind in range(max(counts) + 1)]
+
+
+@functools.lru_cache(maxsize=2)
+def batches_of_kinds(kinds: Kinds, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """The batches of one epoch: the rows of each kind in a random order, cut as `lengths_of_kinds` says, and
+    all batches in a random order. Every row is in one of them."""
+    import numpy as np
+
+    draw = np.random.default_rng(seed_of(seed, "kinds", epoch))
+    rows = draw.permutation(len(kinds.of))
+    of = np.asarray(kinds.of)[rows]
+    batches = []
+    for kind, lengths in enumerate(lengths_of_kinds(kinds, batch_size)):
+        parts = np.split(rows[of == kind], np.cumsum(lengths)[:-1]) if lengths else []
+        batches += [part.tolist() for part in parts]
+    return [batches[place] for place in draw.permutation(len(batches))]
+
+
+def _even_parts(rows: int, parts: int) -> list[int]:
+    return [rows // parts + (part < rows % parts) for part in range(parts)]
 
 
 def choose_rows(

@@ -32,7 +32,7 @@ from fsynth.console import say
 from fsynth.errors import DivergedError
 from fsynth.keyed import seed_of
 from fsynth.launch import make_accelerator
-from fsynth.order import Groups, MicroBatch, Order
+from fsynth.order import Groups, Kinds, MicroBatch, Order
 from fsynth.progress import Progress
 from fsynth.settings import dump
 
@@ -197,7 +197,7 @@ class Run:
         epochs: int,
         models: Sequence[torch.nn.Module],
         micro_batch: int | None = None,
-        groups: Groups | None = None,
+        groups: Groups | Kinds | None = None,
         workers: int = 0,
         title: str = "training",
     ) -> Iterator[dict[str, Any]]:
@@ -205,7 +205,7 @@ class Run:
 
         ``dataset`` has a length and is indexed with an `order.Pick`; it returns a dict, collated as torch
         does. Each batch gains ``weight`` (B,) as `order.Pick` defines it; ``groups`` keeps rows that are
-        alike apart. While a batch is out, ``step``
+        alike apart, or rows of kinds that differ. While a batch is out, ``step``
         (from 1) and ``epoch`` (from 0) say where the run is, ``ends_step`` and ``ends_epoch`` what comes
         after. Dropout is seeded by (seed, step, part), so a resumed run draws the same.
         """

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from fsynth import sd_model
+from fsynth import sd_buckets, sd_model
 from fsynth.console import say
+from fsynth.errors import ConfigError
+from fsynth.order import choose_rows
 from fsynth.sd_folder import Found
+from fsynth.sd_rows import Pictures
+
+WORTH_BUCKETS = 0.02
+"""Share of the pixels that squares cut off, from which on pictures keep their shape."""
 
 FULL_LR, LORA_LR = 1e-5, 1e-4
 
@@ -21,6 +27,12 @@ def batch_size(given: int, pictures: int) -> int:
     if given > pictures:
         say(f"batch size: {pictures}, all pictures there are, instead of {given} (--batch-size)")
     return min(given, pictures)
+
+
+def held_out_rows(rows: int, wanted: int) -> list[int]:
+    """Positions of the held-out rows that are watched. No run's seed chooses them: validation losses compare
+    between runs."""
+    return choose_rows(rows, min(wanted, rows), seed=0)
 
 
 def learning_rate(given: float | None, lora: bool) -> float:
@@ -41,13 +53,49 @@ def resolution(given: int | None, found: Found, width: int, height: int) -> int:
     chosen = given or native
     reason = "" if given else "the model's own (--resolution), "
     say(f"resolution: {chosen} px, {reason}from pictures of {width}x{height}")
-    if width != height:
-        say(
-            "note: pictures are not square: shorter side resized, centre cropped, "
-            f"{1 - min(width, height) / max(width, height):.0%} of the first picture is cut off"
-        )
     if min(width, height) < chosen:
         say("note: enlarging the pictures adds no detail, only time; the model knows its own size best")
     elif chosen != native:
         say(f"note: the model was made for {native} px; expect it to need more steps at {chosen} px")
     return chosen
+
+
+def check_step(step: int | None, found: Found) -> None:
+    """Refuse sides of buckets that the model cannot take.
+
+    Raises:
+        ConfigError: with the nearest step that it can.
+    """
+    factor, _ = sd_model.sides(found)
+    if step is not None and step % factor:
+        nearest = max(factor, round(step / factor) * factor)
+        raise ConfigError(
+            f"buckets.step: {step} is not a multiple of {factor}; take {nearest}, or leave it out"
+        )
+
+
+def buckets(
+    pictures: Pictures, found: Found, *, enabled: str, step: int | None, max_ratio: float
+) -> list[sd_buckets.Size]:
+    """The sizes to train at, said with what they cut off; empty: squares.
+
+    Args:
+        enabled: ``on``, ``off``, or ``auto``: where squares would cut off more than `WORTH_BUCKETS`.
+        step, max_ratio: see `sd_buckets.sizes`; None is the usual step.
+    """
+    originals, resolution = pictures.originals, pictures.resolution
+    square = [(resolution, resolution)] * len(originals)
+    lost = sum(map(sd_buckets.cut_off, originals, square)) / len(originals)
+    if enabled == "off" or (enabled == "auto" and lost <= WORTH_BUCKETS):
+        if lost:
+            say(sd_buckets.describe_crops(originals, square, pictures.names))
+        return []
+    factor, most = sd_model.sides(found)
+    step = step or sd_buckets.usual_step(resolution, factor)
+    sizes = [
+        size for size in sd_buckets.sizes(resolution, step, max_ratio) if most is None or max(size) <= most
+    ]
+    targets = [sd_buckets.nearest(size, sizes) for size in originals]
+    say(sd_buckets.count(targets))
+    say(sd_buckets.describe_crops(originals, targets, pictures.names))
+    return sizes

@@ -85,6 +85,23 @@ def follow_adapter(pipeline: DiffusionPipeline, lora: Path) -> None:
         end_in_noise(pipeline)
 
 
+def load_vae(found: Found) -> AutoencoderKL:
+    """The autoencoder alone, in float32 and eval mode on the CPU.
+
+    Raises:
+        ModelError: it does not load.
+    """
+    from diffusers import AutoencoderKL
+
+    _quiet_bars()
+    try:
+        vae = AutoencoderKL.from_pretrained(found.pipeline, subfolder="vae", local_files_only=True)
+    except Exception as error:  # loading raises whatever the reader of a broken file raises
+        raise ModelError(f"model {found.pipeline / 'vae'} does not load ({reason(error)})") from None
+    _set_dtype(vae, torch.float32)
+    return vae
+
+
 def _set_dtype(module: torch.nn.Module, dtype: torch.dtype) -> None:
     """Here, because loaders of different versions take the type by different names. Weights also get memory
     of their own: mapped from a file they start at odd addresses, which changes the last digits of sums, and
@@ -126,20 +143,25 @@ def vae_factor(found: Found) -> int:
     return 2 ** (len(found.config("vae")["block_out_channels"]) - 1)
 
 
+def sides(found: Found) -> tuple[int, int | None]:
+    """What the sides of pictures are multiples of, and the longest that the model knows; None for any."""
+    config = found.config(found.denoiser)
+    factor, most = vae_factor(found) * config.get("patch_size", 1), config.get("pos_embed_max_size")
+    return factor, None if most is None else factor * most
+
+
 def check_resolution(found: Found, resolution: int) -> None:
     """Refuse a picture size that the model cannot take.
 
     Raises:
         ConfigError: with the two nearest sizes that it can, or the largest.
     """
-    config = found.config(found.denoiser)
-    factor = vae_factor(found) * config.get("patch_size", 1)
+    factor, most = sides(found)
     if resolution % factor:
         below = resolution // factor * factor
         nearest = f"{below} or {below + factor}" if below else f"{factor}"
         raise ConfigError(f"--resolution {resolution} is not a multiple of {factor}; take {nearest}")
-    most = factor * config.get("pos_embed_max_size", resolution)
-    if resolution > most:
+    if most is not None and resolution > most:
         raise ConfigError(f"--resolution {resolution}: {found.name} knows places up to {most} px; take that")
 
 

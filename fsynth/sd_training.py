@@ -13,60 +13,23 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from fsynth import outputs, samples, sampling, sd_model
 from fsynth.console import say, shortened
-from fsynth.errors import DivergedError, ModelError
+from fsynth.errors import DivergedError
 from fsynth.keyed import seed_of
 from fsynth.sd_captions import Captions
-from fsynth.sd_rows import Pictures, held_out_batch
+from fsynth.sd_rows import HeldOutRows, Moments, Pictures
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from diffusers import AutoencoderKL, DiffusionPipeline
+    from diffusers import DiffusionPipeline
     from transformers import CLIPTokenizer
 
 PICTURE_STEPS, PICTURE_GUIDANCE = 30, 7.5
 PICTURES_AT_ONCE = 4
 """After training the optimizer's state is in memory too."""
-
-
-def encode(
-    pictures: Pictures,
-    vae: AutoencoderKL,
-    accelerator: Accelerator,
-    batch_size: int,
-    workers: int,
-    title: str,
-) -> dict[str, Tensor]:
-    """Posterior moments (N, 2C, h, w) and frames (N, 6) of all pictures, float32 on the CPU of every process.
-
-    Args:
-        batch_size: pictures at a time in each process.
-        title: of the progress bar.
-
-    Raises:
-        ModelError: when some moments are not finite, with the pictures' names.
-    """
-    from tqdm.auto import tqdm
-
-    world, rank, last = accelerator.num_processes, accelerator.process_index, len(pictures) - 1
-    starts = range(rank * batch_size, len(pictures) + rank * batch_size, world * batch_size)
-    mine = [[min(start + place, last) for place in range(batch_size)] for start in starts]
-    loader = torch.utils.data.DataLoader(pictures, batch_sampler=mine, num_workers=workers)
-    bar = tqdm(loader, desc=title, unit="batch", disable=not accelerator.is_main_process)
-    parts = [_gathered(accelerator, vae, batch) for batch in bar]
-    encoded = {name: torch.cat([part[name] for part in parts])[: len(pictures)] for name in parts[0]}
-    broken = (~encoded["moments"].isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
-    if broken:
-        raise ModelError(f"the model's VAE makes no finite latents of {_named(pictures.names, broken)}")
-    return encoded
-
-
-def _gathered(accelerator: Accelerator, vae: AutoencoderKL, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    moments = sd_model.posterior_moments(vae, batch["pixels"])
-    found = {"moments": moments, "frame": batch["frame"].to(moments.device)}
-    return {name: accelerator.gather(value).cpu() for name, value in found.items()}
 
 
 def _named(names: Sequence[str], indexes: Sequence[int]) -> str:
@@ -122,7 +85,7 @@ class HeldOut:
 
     Args:
         pictures: the held-out rows.
-        encoded: the pictures (`encode`).
+        moments: of the pictures.
         noise_levels: at how many timesteps a row is tried.
         batch_size: rows at a time in each process.
     """
@@ -130,19 +93,24 @@ class HeldOut:
     def __init__(
         self,
         pictures: Pictures,
-        encoded: dict[str, Tensor],
+        moments: Moments,
         pipeline: DiffusionPipeline,
         noise_levels: int,
         batch_size: int,
     ) -> None:
-        self.size, self.noise_levels = batch_size, noise_levels
+        self.noise_levels = noise_levels
         captions = Captions(pipeline, pictures.texts)
         self.objective = sd_model.Objective(pipeline, captions)
         timesteps = pipeline.scheduler.config.num_train_timesteps
-        self.batch = held_out_batch(pictures, captions, encoded, timesteps, noise_levels)
+        rows = HeldOutRows(pictures, captions, moments, timesteps, noise_levels)
+        self.count = len(rows)
+        self.batches = [
+            (places, default_collate([rows[place] for place in places]))
+            for places in rows.batches(batch_size)
+        ]
 
     def __len__(self) -> int:
-        return len(self.batch["timestep"]) // self.noise_levels
+        return self.count // self.noise_levels
 
     @torch.no_grad()
     def losses(self, accelerator: Accelerator) -> list[float]:
@@ -151,15 +119,11 @@ class HeldOut:
         Raises:
             DivergedError: when one is not finite.
         """
-        count = len(self.batch["timestep"])
-        found = torch.zeros(count, device=accelerator.device)
-        denoiser, step = self.objective.family.denoiser.eval(), accelerator.num_processes * self.size
-        for start in range(accelerator.process_index * self.size, count, step):
-            rows = slice(start, start + self.size)
-            part = {key: value[rows].to(accelerator.device) for key, value in self.batch.items()}
-            found[rows] = self.objective(
-                denoiser, part
-            )  # the prepared one is in autocast as it is in training
+        found = torch.zeros(self.count, device=accelerator.device)
+        denoiser = self.objective.family.denoiser.eval()
+        for places, rows in self.batches[accelerator.process_index :: accelerator.num_processes]:
+            batch = {key: value.to(accelerator.device) for key, value in rows.items()}
+            found[places] = self.objective(denoiser, batch)  # the prepared one is in autocast as in training
         losses = accelerator.reduce(found, "sum").view(-1, self.noise_levels).double().mean(1)
         if not losses.isfinite().all():
             raise DivergedError("the validation loss is not finite; lower --lr, or use --precision no")

@@ -237,6 +237,8 @@ def convert(value: Any, wanted: Any, info: Setting) -> Any:
 def _one_of(value: Any, allowed: tuple[Any, ...]) -> Any:
     if value in allowed and not isinstance(value, bool):
         return value
+    if isinstance(value, bool) and {"on", "off"} <= set(allowed):  # YAML reads a bare on or off so
+        return "on" if value else "off"
     hint = (
         " (write no in quotes: YAML reads a bare no as false)" if value is False and "no" in allowed else ""
     )

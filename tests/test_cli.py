@@ -13,6 +13,7 @@ import pytest
 
 import fsynth
 from fsynth import cli
+from fsynth.config import TrainSettings
 from tests import launches
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,7 +53,7 @@ def test_help_shows_types_as_typer_users_know_them_and_defaults_as_they_are_type
     cli.run([name, "--help"])
     shown = capsys.readouterr().out
     assert "<bool>" not in shown and "<list" not in shown and "('" not in shown
-    assert ("recipes/" in shown) == (name in cli.SEVERAL_PROCESSES)
+    assert ("recipes/" in shown) == issubclass(cli.COMMANDS[name][0], TrainSettings)
 
 
 def test_help_says_what_is_required(capsys):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsynth.order import Groups, Order, choose_rows, dealt_batches, epoch_order
+from fsynth.order import Groups, Kinds, Order, batches_of_kinds, choose_rows, dealt_batches, epoch_order
 
 plans = st.fixed_dictionaries(
     {
@@ -78,6 +78,49 @@ def test_a_subset_is_a_seeded_draw_and_not_the_first_rows():
     assert choose_rows(1000, 20, 0) != list(range(20))
     assert len(set(choose_rows(1000, 20, 3))) == 20
     assert choose_rows(7, None, 0) == list(range(7))
+
+
+kinds_plans = st.fixed_dictionaries(
+    {
+        "of": st.lists(st.integers(0, 4), min_size=1, max_size=50),
+        "batch_size": st.integers(1, 60),
+        "world": st.integers(1, 3),
+        "micro_batch": st.one_of(st.none(), st.integers(1, 5)),
+        "seed": st.integers(0, 3),
+    }
+)
+
+
+@settings(deadline=None, max_examples=80)
+@given(kinds_plans, st.integers(0, 6))
+def test_batches_of_kinds_hold_one_kind_and_every_row_once_an_epoch(plan, start):
+    of, size, world = plan["of"], plan["batch_size"], plan["world"]
+    orders = [
+        Order(len(of), size, 2, plan["seed"], rank, world, plan["micro_batch"], Kinds(tuple(of)))
+        for rank in range(world)
+    ]
+    whole = [list(order.from_step(0)) for order in orders]
+    assert orders[0].steps_per_epoch == sum(-(-count // size) for count in Counter(of).values())
+    assert len({tuple((len(m.picks), m.step, m.part, m.ends_epoch) for m in rank) for rank in whole}) == 1
+    for epoch in range(2):
+        seen = []
+        for parts in zip(*whole, strict=True):
+            if parts[0].epoch == epoch:
+                picks = [pick for part in parts for pick in part.picks]
+                assert len({of[pick.index] for pick in picks}) == 1  # padding, too, has the same size
+                seen += [pick.index for pick in picks if pick.weight]
+        assert sorted(seen) == list(range(len(of)))
+    later = list(orders[0].from_step(start))
+    assert later == [micro for micro in whole[0] if micro.step >= start]
+
+
+def test_batches_of_kinds_are_as_equal_as_they_go_and_mixed_anew_in_each_epoch():
+    kinds = Kinds(tuple([0] * 9 + [1] * 20 + [3] * 2))
+    first, second = (batches_of_kinds(kinds, 8, 0, epoch) for epoch in range(2))
+    assert sorted(map(len, first)) == [2, 4, 5, 6, 7, 7]
+    assert {frozenset(batch) for batch in first} != {frozenset(batch) for batch in second}
+    order = [[kinds.of[batch[0]] for batch in batches_of_kinds(kinds, 2, 0, epoch)] for epoch in range(2)]
+    assert order[0] != order[1] != sorted(order[1])
 
 
 dealt = st.fixed_dictionaries(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fsynth import diffusion, sd_folder, sd_model, sd_rows
+from fsynth import diffusion, sd_buckets, sd_folder, sd_model
 from fsynth.errors import ConfigError, ModelError
 from fsynth.sd_captions import Captions
 from tests import sd_families
@@ -39,7 +39,7 @@ def _batch(timesteps):
     drawn = {name: diffusion.draw_normal((rows, *LATENT), name) for name in ("noise", "posterior")}
     return {
         "moments": diffusion.draw_normal((rows, 8, 4, 4), "moments").abs(),
-        "frame": torch.stack([sd_rows.frame(48, 64, 32)] * rows),
+        "frame": torch.stack([sd_buckets.frame((48, 64), (32, 32))] * rows),
         "caption": torch.arange(rows),
         "timestep": torch.tensor(timesteps),
         **drawn,
@@ -91,13 +91,6 @@ def test_an_xl_row_without_caption_is_told_what_guidance_starts_from(folders):
     assert hidden["states"][0].abs().max() == 0 < hidden["states"][1].abs().max()
     pipeline.register_to_config(force_zeros_for_empty_prompt=False)
     assert Captions(pipeline, CAPTIONS)(torch.tensor([0]))["states"].abs().max() > 0
-
-
-def test_the_frame_of_a_picture_is_how_it_was_resized_and_cropped():
-    tall = sd_rows.frame(width=30, height=50, resolution=60)
-    assert tall.tolist() == [50, 30, 20, 0, 60, 60]  # twice as large, 20 px off above and below
-    assert sd_rows.frame(50, 30, 60).tolist() == [30, 50, 0, 20, 60, 60]
-    assert sd_rows.frame(64, 64, 32).tolist() == [64, 64, 0, 0, 32, 32] and tall.dtype == torch.float32
 
 
 @torch.no_grad()

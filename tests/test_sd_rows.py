@@ -1,5 +1,6 @@
 """Rows as a training step takes them: the draws of their noise."""
 
+import collections
 import types
 
 import pytest
@@ -15,12 +16,17 @@ ROWS = 200
 @pytest.fixture
 def rows_with(random_pipeline):
     def make(**draws):
-        pictures = types.SimpleNamespace(texts=["the lady wore a red dress."] * ROWS, rows=range(ROWS))
+        pictures = types.SimpleNamespace(
+            texts=["the lady wore a red dress."] * ROWS,
+            rows=range(ROWS),
+            targets=[(64, 64)] * ROWS,
+            frames=lambda: torch.zeros(ROWS, 6),
+        )
         return TrainingRows(
             pictures,
             Captions(random_pipeline, pictures.texts),
-            Draws(seed=0, timesteps=1000, latent=(4, 8, 8), caption_dropout=0.1, **draws),
-            encoded={"moments": torch.zeros(ROWS, 8, 8, 8), "frame": torch.zeros(ROWS, 6)},
+            Draws(seed=0, timesteps=1000, channels=4, factor=8, caption_dropout=0.1, **draws),
+            moments=collections.defaultdict(lambda: torch.zeros(8, 8, 8)),
         )
 
     return make

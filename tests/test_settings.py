@@ -34,6 +34,15 @@ class Toy(Checked):
     objective: Objective = setting(Objective(), "the loss")
 
 
+def test_a_bare_on_or_off_of_yaml_is_meant_as_written():
+    for text, value in (("on", "on"), ("off", "off"), ("auto", "auto")):
+        config = load(configs.SDTrainConfig, None, [f"buckets.enabled={text}"])
+        assert config.buckets.enabled == value
+        assert load(configs.SDTrainConfig, dump(config)) == config
+    with pytest.raises(ConfigError, match="split_by: expected one of official, garment, got False"):
+        load(configs.SDTrainConfig, None, ["split_by=off"])
+
+
 def test_what_python_gives_is_converted_and_checked_too():
     assert Toy(where="here").where == Path("here") and Toy(models=["one"]).models == ("one",)
     assert Toy(objective=Objective(kind="b")).objective.kind == "b"
@@ -58,7 +67,7 @@ def test_every_config_is_checked():
 def test_help_names_the_groups_that_have_no_flags(capsys):
     cli.run(["sd-train", "--help"])
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "GROUP one of augment (flip, rotation, scale, color), objective" in shown
+    assert "augment (flip, rotation, scale, color), buckets (enabled, step, max_ratio), objective" in shown
 
 
 def test_yaml_traps_are_read_by_field_type():

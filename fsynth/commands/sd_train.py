@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsynth import lineage, sd_choices, sd_folder, sd_model, sd_student
+from fsynth import lineage, sd_choices, sd_folder, sd_model, sd_moments, sd_student
 from fsynth.checkpoints import check_place, weights_signature
 from fsynth.comparison import LossComparison
 from fsynth.config import SDTrainConfig
@@ -18,20 +18,19 @@ from fsynth.data.augmentation import Augmentation
 from fsynth.data.sources import Source, open_source
 from fsynth.errors import ConfigError, FsynthError, ModelError
 from fsynth.launch import resolve_precision
-from fsynth.order import choose_rows
+from fsynth.order import Order, choose_rows
 from fsynth.run import Run
 from fsynth.sd_captions import Captions
 from fsynth.sd_folder import Found
 from fsynth.sd_lora import Adapters
-from fsynth.sd_rows import Draws, Pictures, TrainingRows
+from fsynth.sd_moments import Encoder
+from fsynth.sd_rows import Draws, Moments, Pictures, TrainingRows
 from fsynth.sd_student import Student
-from fsynth.sd_training import HeldOut, LossWatch, draw_pictures, encode, say_cut_captions
+from fsynth.sd_training import HeldOut, LossWatch, draw_pictures, say_cut_captions
 from fsynth.sd_validation import NO_ROWS, Validation
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
-
-MOMENTS_IN_MEMORY = 4 * 2**30  # bytes; larger sets of pictures are encoded at every step
 
 
 @dataclass(frozen=True)
@@ -98,14 +97,14 @@ def main(config: SDTrainConfig) -> SDTrainResult | None:
 
 def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) -> SDTrainResult:
     pipeline = student.to(run.device)
-    rows, captions = _training_rows(config, source, pipeline, run)
+    rows, captions = _training_rows(config, source, student, run)
     objective = _objective(config, pipeline, captions)
-    held_out, prompts = _held_out(config, source, pipeline, run)
+    held_out, prompts = _held_out(config, source, pipeline, run, rows.pictures.buckets)
     start = weights_signature(student.denoiser)
     keeping = {"keep": config.validation.keep, "patience": config.validation.patience}
     set_aside = source.validation is not None
     validation = Validation(held_out, [student.denoiser], run.folder, set_aside=set_aside, **keeping)
-    optimizer, schedule = _optimizer(config, student, len(rows))
+    optimizer, schedule = _optimizer(config, student, rows)
     denoiser, optimizer, schedule = run.prepare(student.denoiser, optimizer, schedule)
     if run.step == 0:
         run.log(epoch=0, **validation.see(0, run.accelerator))
@@ -116,7 +115,7 @@ def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) ->
 
     watch = LossWatch(rows.pictures.names)
     sizes = {"batch_size": config.batch_size, "epochs": config.epochs, "micro_batch": config.micro_batch}
-    for batch in run.batches(rows, models=[denoiser], workers=config.workers, **sizes):
+    for batch in run.batches(rows, models=[denoiser], workers=config.workers, groups=rows.kinds, **sizes):
         losses = objective(denoiser, batch)
         watch.see(losses, batch["index"], run.step, run.steps)
         total = (losses * batch["weight"]).sum()
@@ -197,6 +196,7 @@ def _check(config: SDTrainConfig, source: Source, found: Found) -> None:
     if found.lora is not None:
         raise ModelError(f"{found.lora} holds LoRA weights for {found.name}; train from that model instead")
     sd_model.check_resolution(found, config.resolution or sd_model.native_resolution(found))
+    sd_choices.check_step(config.buckets.step, found)
     if config.objective.zero_terminal_snr:
         sd_model.check_zero_terminal(found)
     patience = config.validation.patience
@@ -242,8 +242,9 @@ def _resolve(config: SDTrainConfig, source: Source, found: Found) -> SDTrainConf
     )
 
 
-def _optimizer(config: SDTrainConfig, student: Student, rows: int) -> tuple[Any, Any]:
-    per_epoch = -(-rows // config.batch_size)
+def _optimizer(config: SDTrainConfig, student: Student, rows: TrainingRows) -> tuple[Any, Any]:
+    plan = Order(len(rows), config.batch_size, config.epochs, config.seed, groups=rows.kinds)
+    per_epoch = plan.steps_per_epoch
     steps = per_epoch * config.epochs
     say(
         f"steps: {steps} (epochs {config.epochs} x {per_epoch}); {config.batch_size} pictures a step over "
@@ -260,33 +261,29 @@ def _optimizer(config: SDTrainConfig, student: Student, rows: int) -> tuple[Any,
 
 
 def _training_rows(
-    config: SDTrainConfig, source: Source, pipeline: DiffusionPipeline, run: Run
+    config: SDTrainConfig, source: Source, student: Student, run: Run
 ) -> tuple[TrainingRows, Captions]:
+    pipeline = student.pipeline
     pictures = Pictures(source.train, _rows(config, source), config.resolution or 0)
-    side = pictures.resolution // pipeline.vae_scale_factor
-    latent = (pipeline.vae.config.latent_channels, side, side)
+    pictures.fit(sd_choices.buckets(pictures, student.found, **dataclasses.asdict(config.buckets)))
     draws = Draws(
         seed=config.seed,
         timesteps=pipeline.scheduler.config.num_train_timesteps,
-        latent=latent,
+        channels=pipeline.vae.config.latent_channels,
+        factor=pipeline.vae_scale_factor,
         caption_dropout=config.objective.caption_dropout,
         noise_offset=config.objective.noise_offset,
         input_perturbation=config.objective.input_perturbation,
         levels=config.objective.timesteps or sd_model.family(pipeline).LEVELS,
     )
-    encoded = None
     augmentation = _augmentation(config)
-    if augmentation:
-        _say_augmentation(augmentation, pictures)
-    elif config.epochs > 1 and len(pictures) * 2 * math.prod(latent) * 4 <= MOMENTS_IN_MEMORY:
-        at_once = _at_once(config, run)
-        encoded = encode(
-            pictures, pipeline.vae, run.accelerator, at_once, config.workers, "encoding pictures"
-        )
+    for line in augmentation.describe(pictures.texts):
+        say(line)
+    moments = _moments(config, run, pipeline, pictures, augmentation)
     say_cut_captions(pictures, pipeline.tokenizer)
     captions = Captions(pipeline, pictures.texts, keep=config.cache.captions == "auto")
     say(captions.describe())
-    return TrainingRows(pictures, captions, draws, encoded, augmentation), captions
+    return TrainingRows(pictures, captions, draws, moments, augmentation), captions
 
 
 def _rows(config: SDTrainConfig, source: Source) -> list[int]:
@@ -298,29 +295,62 @@ def _augmentation(config: SDTrainConfig) -> Augmentation:
     return Augmentation(config.seed, **dataclasses.asdict(config.augment))
 
 
-def _say_augmentation(augmentation: Augmentation, pictures: Pictures) -> None:
-    for line in augmentation.describe(pictures.texts):
-        say(line)
-    say("note: augmented pictures are encoded at every step, not once before the first; steps take longer")
+def _moments(
+    config: SDTrainConfig,
+    run: Run,
+    pipeline: DiffusionPipeline,
+    pictures: Pictures,
+    augmentation: Augmentation,
+) -> Moments | None:
+    """Of every way in which training shows the pictures; None where these are too many, or too much."""
+    if not augmentation.only_mirrors:
+        say(
+            "note: pictures changed so are encoded at every step, not once before the first; steps take "
+            "longer"
+        )
+        return None
+    return sd_moments.find(
+        pictures,
+        sd_moments.views_of(pictures, mirrored=augmentation.flip > 0),
+        _encoder(config, run, pipeline),
+        where=config.cache.latents,
+        folder=sd_moments.folder_of(config.cache.dir),
+        again=config.epochs > 1,
+        title="encoding pictures",
+    )
 
 
 def _held_out(
-    config: SDTrainConfig, source: Source, pipeline: DiffusionPipeline, run: Run
+    config: SDTrainConfig,
+    source: Source,
+    pipeline: DiffusionPipeline,
+    run: Run,
+    buckets: Sequence[tuple[int, int]],
 ) -> tuple[HeldOut | None, list[str]]:
-    """The held-out rows that give the validation loss, and the prompts to draw. The run's seed does not
-    choose them: validation losses compare between runs."""
+    """The held-out rows that give the validation loss, and the prompts to draw."""
     settings = config.validation
     name, dataset = source.held_out
-    rows = choose_rows(len(dataset), min(settings.rows, len(dataset)), seed=0)
+    rows = sd_choices.held_out_rows(len(dataset), settings.rows)
     if not rows:
         return None, []
     say(f"validation loss: on {len(rows):,} of the {len(dataset):,} {name} rows")
     pictures = Pictures(dataset, rows, config.resolution or 0)
-    at_once = _at_once(config, run)
-    title = "encoding held-out pictures"
-    encoded = encode(pictures, pipeline.vae, run.accelerator, at_once, config.workers, title)
-    held_out = HeldOut(pictures, encoded, pipeline, settings.noise_levels, at_once)
+    pictures.fit(buckets)
+    moments = sd_moments.find(
+        pictures,
+        sd_moments.views_of(pictures, mirrored=False),
+        _encoder(config, run, pipeline),
+        where="memory" if config.cache.latents == "none" else config.cache.latents,
+        folder=sd_moments.folder_of(config.cache.dir),
+        again=True,
+        title="encoding held-out pictures",
+    )
+    held_out = HeldOut(pictures, moments, pipeline, settings.noise_levels, _at_once(config, run))
     return held_out, list(dict.fromkeys(pictures.texts))[: settings.pictures]
+
+
+def _encoder(config: SDTrainConfig, run: Run, pipeline: DiffusionPipeline) -> Encoder:
+    return Encoder(pipeline.vae, run.accelerator, _at_once(config, run), config.workers)
 
 
 def _at_once(config: SDTrainConfig, run: Run) -> int:

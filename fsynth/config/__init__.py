@@ -25,6 +25,8 @@ from fsynth.config.data import (
 )
 from fsynth.config.samples import ReportConfig, SampleConfig, ScoreConfig, ScorerSettings
 from fsynth.config.sd import (
+    SDCacheConfig,
+    SDTrainBuckets,
     SDTrainCache,
     SDTrainConfig,
     SDTrainLora,
@@ -66,6 +68,8 @@ __all__ = [
     "PictureSettings",
     "ReportConfig",
     "RowSettings",
+    "SDCacheConfig",
+    "SDTrainBuckets",
     "SDTrainCache",
     "SDTrainConfig",
     "SDTrainLora",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from fsynth.config.shared import TrainSettings
+from fsynth.config.shared import DrawSettings, TrainSettings
 from fsynth.settings import Checked, setting
 
 
@@ -62,6 +63,24 @@ class SDTrainCache(Checked):
     captions: Literal["auto", "none"] = setting(
         "auto", "embed each different caption once, where they fit (1 GiB); none embeds them at every step"
     )
+    latents: Literal["auto", "memory", "disk", "none"] = setting(
+        "auto",
+        "where encoded pictures are kept; auto: the disk where all lie there, else memory up to 4 GiB, else "
+        "the disk; none encodes them at every step",
+    )
+    dir: Path | None = setting(None, "folder of encoded pictures on the disk (default: sd/ of $FSYNTH_CACHE)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SDTrainBuckets(Checked):
+    enabled: Literal["auto", "on", "off"] = setting(
+        "auto",
+        "train pictures in sizes near their shape; auto: where squares would cut off more than 2 % of them",
+    )
+    step: int | None = setting(
+        None, "sides are multiples of it (default: 64, below 512 px an eighth of --resolution)", least=1
+    )
+    max_ratio: float = setting(2.0, "of the longer side to the shorter", least=1.0, most=8.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +99,8 @@ class SDTrainValidation(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SDTrainConfig(TrainSettings):
-    """Fine-tune Stable Diffusion on the pictures and their sentences, whole or by LoRA."""
+class SDPictures(DrawSettings):
+    """What decides which pictures are encoded, and how."""
 
     model: str | None = setting(
         None,
@@ -89,15 +108,35 @@ class SDTrainConfig(TrainSettings):
         "stable-diffusion-v1-5/stable-diffusion-v1-5)",
         "Training",
     )
+    n_images: int | None = setting(
+        None, "pictures drawn from the training split (default: all)", "Training", least=1
+    )
+    resolution: int | None = setting(None, "side in pixels (default: the model's own)", "Training", least=8)
+    buckets: SDTrainBuckets = setting(SDTrainBuckets(), "pictures that are not square")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SDCacheConfig(SDPictures):
+    """Encode the pictures onto the disk, once for all runs of sd-train with these settings."""
+
+    mirrored: bool = setting(False, "also mirrored, for runs with augment.flip", "Training")
+    held_out: int = setting(64, "held-out pictures; as many as a run's validation.rows", "Training", least=0)
+    batch_size: int = setting(8, "pictures that a process encodes together", "Hardware", least=1)
+    workers: int = setting(0, "loader processes; 0 reads in the encoding process", "Hardware", least=0)
+    dir: Path | None = setting(
+        None, "folder to encode into, a run's cache.dir (default: sd/ of $FSYNTH_CACHE)", "Output"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SDTrainConfig(SDPictures, TrainSettings):
+    """Fine-tune Stable Diffusion on the pictures and their sentences, whole or by LoRA."""
+
     lr: float | None = setting(
         None, "learning rate (default: 1e-5 for all weights, 1e-4 for LoRA)", "Training", above=0.0
     )
     epochs: int = setting(5, "times that every picture is seen", "Training", least=1)
-    n_images: int | None = setting(
-        None, "pictures drawn from the training split (default: all)", "Training", least=1
-    )
     batch_size: int = setting(4, "pictures a step, over all processes", "Training", least=1)
-    resolution: int | None = setting(None, "side in pixels (default: the model's own)", "Training", least=8)
     lora_rank: int | None = setting(
         None, "train adapters of this rank instead of all weights", "Training", least=1
     )

@@ -114,15 +114,21 @@ class AugmentSettings(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings(PictureSettings, OutputSettings):
-    """What every training command has."""
+class DrawSettings(PictureSettings):
+    """Which rows a draw of some takes."""
 
     seed: int = setting(0, "every random draw derives from it", "Training", least=0)
-    precision: Literal["auto", "no", "fp16", "bf16"] = setting(
-        "auto", "autocast precision; auto is bf16 where the GPU has it, else no", "Hardware"
-    )
     stratify: Literal["gender", "sleeve", "category", "color"] | None = setting(
         None, "keep the shares of this label in the draw of --n-images", "Data"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(DrawSettings, OutputSettings):
+    """What every training command has."""
+
+    precision: Literal["auto", "no", "fp16", "bf16"] = setting(
+        "auto", "autocast precision; auto is bf16 where the GPU has it, else no", "Hardware"
     )
     fingerprint: str | None = setting(
         None, "rows that train, validate and test must have it; written into run.yaml", "Data", flag=False

@@ -96,6 +96,11 @@ class Archive:
         """Bytes of one member when read."""
         return self._member(name).size
 
+    def checksum(self, name: str) -> str | None:
+        """CRC-32 and size of one member's content as the directory says; None where it says no CRC-32."""
+        member = self._member(name)
+        return None if member.has_no_crc else f"{member.crc:08x} {member.size}"
+
     def packed_size(self, name: str) -> int:
         """Bytes of one member as it lies in the file."""
         return self._member(name).packed

@@ -78,14 +78,26 @@ class Augmentation:
         """
         if not self:
             return picture
-        draw = np.random.default_rng(seed_of(self.seed, "augment", epoch, row)).random(9)
+        draw = self._draw(epoch, row)
         picture = picture.convert("RGB")
-        if draw[0] < self.flip and may_mirror(sentence):
+        if self.mirrors(epoch, row, sentence):
             picture = mirrored(picture)
         angle, share = self.rotation * (2 * draw[1] - 1), 1 - (1 - self.scale) * draw[2]
         if angle or share < 1:
             picture = cut(picture, angle, share, (2 * draw[3] - 1, 2 * draw[4] - 1))
         return recolored(picture, *self.color * (2 * draw[5:] - 1)) if self.color else picture
+
+    def mirrors(self, epoch: int, row: int, sentence: str) -> bool:
+        """Whether the picture is mirrored in an epoch; arguments as when called."""
+        return bool(self.flip) and self._draw(epoch, row)[0] < self.flip and may_mirror(sentence)
+
+    @property
+    def only_mirrors(self) -> bool:
+        """Whether a picture is shown in at most two ways."""
+        return not (self.rotation > 0 or self.scale < 1 or self.color > 0)
+
+    def _draw(self, epoch: int, row: int) -> np.ndarray:
+        return np.random.default_rng(seed_of(self.seed, "augment", epoch, row)).random(9)
 
     def describe(self, sentences: Sequence[str]) -> list[str]:
         """Lines that say what happens to the pictures of these training rows; empty for nothing."""

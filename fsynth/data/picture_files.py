@@ -132,6 +132,17 @@ def size_of(path: str) -> int:
     return int(inside.split("/", 2)[1])
 
 
+def checksum(path: str) -> str | None:
+    """Checksum and size of a member of a ZIP as its directory says them; None where nothing does.
+
+    Raises:
+        DataError: the file is missing, or has no such member.
+    """
+    protocol, _, place = path.partition("://")
+    file, inside = _parts(place)
+    return _archive(file).checksum(inside) if protocol == ZIP else None
+
+
 def in_memory(path: str) -> bool:
     """Whether a picture lies in memory already: in an HDF5 that was unpacked from its ZIP."""
     protocol, _, place = path.partition("://")

@@ -130,7 +130,7 @@ def test_rows_are_shown_augmented_in_each_epoch_anew(folder, random_pipeline):
 
     train = sources.open_source(folder).train
     pictures = sd_rows.Pictures(train, [3, 5], 32)
-    draws = sd_rows.Draws(0, 1000, (4, 8, 8), 0.0)
+    draws = sd_rows.Draws(0, 1000, 4, 4, 0.0)
     change = Augmentation(0, scale=0.6)
     rows = sd_rows.TrainingRows(
         pictures, Captions(random_pipeline, pictures.texts), draws, augmentation=change
@@ -138,7 +138,7 @@ def test_rows_are_shown_augmented_in_each_epoch_anew(folder, random_pipeline):
     shown = [rows[Pick(0, epoch, 1.0)]["pixels"] for epoch in range(3)]
     key = (pictures.rows[0], pictures.texts[0])
     changed = [change(pictures.image(0), epoch, *key) for epoch in range(3)]
-    expected = [sd_rows.to_pixels(picture, 32) for picture in changed]
+    expected = [sd_rows.to_pixels(picture, (32, 32)) for picture in changed]
     assert all(torch.equal(*pair) for pair in zip(shown, expected, strict=True))
     assert not any(torch.equal(one, pictures[0]) for one in shown) and not torch.equal(shown[0], shown[1])
 

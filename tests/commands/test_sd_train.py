@@ -14,7 +14,14 @@ import yaml
 from fsynth import sd_folder, sd_model, settings
 from fsynth.commands import sd_train
 from fsynth.comparison import compare_losses
-from fsynth.config import SDTrainCache, SDTrainConfig, SDTrainLora, SDTrainObjective, SDTrainValidation
+from fsynth.config import (
+    SDTrainBuckets,
+    SDTrainCache,
+    SDTrainConfig,
+    SDTrainLora,
+    SDTrainObjective,
+    SDTrainValidation,
+)
 from fsynth.data.sources import Source
 from fsynth.errors import ConfigError, DataError, DivergedError, FsynthError, ModelError, OutputError
 from tests import launches, small_sd
@@ -150,11 +157,9 @@ def test_a_resumed_run_ends_with_the_same_weights_and_losses(whole_run, tmp_path
     assert resumed.validation == whole_run.validation
 
 
-def test_what_is_encoded_once_gives_what_encoding_at_every_step_gives_to_the_bit(
-    whole_run, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr(sd_train, "MOMENTS_IN_MEMORY", 0)
-    other = sd_train.main(_config(n_images=7, output=tmp_path / "other", cache=SDTrainCache(captions="none")))
+def test_what_is_encoded_once_gives_what_encoding_at_every_step_gives_to_the_bit(whole_run, tmp_path, capsys):
+    cache = SDTrainCache(captions="none", latents="none")
+    other = sd_train.main(_config(n_images=7, output=tmp_path / "other", cache=cache))
     assert "captions: 4 different ones, embedded at every step" in capsys.readouterr().err
     assert _largest_difference(_weights(whole_run.folder), _weights(other.folder)) == 0
     for keys in (("step", "loss"), ("epoch", "epoch_loss", "validation_loss")):
@@ -258,10 +263,10 @@ def test_a_batch_larger_than_the_pictures_is_cut_and_said(capsys):
 def test_pictures_that_are_cropped_or_enlarged_are_said(source, monkeypatch, capsys):
     wide = dataclasses.replace(source, train=_rows(4, 0, (24, 16)))
     monkeypatch.setattr(sd_train, "open_source", lambda **_: wide)
-    sd_train.main(_config(epochs=1))
+    sd_train.main(_config(epochs=1, buckets=SDTrainBuckets(enabled="off")))
     talk = capsys.readouterr().err
     assert "resolution: 32 px, the model's own (--resolution), from pictures of 24x16" in talk
-    assert "33% of the first picture is cut off" in talk
+    assert "cropped: 33.3% of the pixels on average, at most 33.3% (0.jpg); enlarged: 4 of 4" in talk
     assert "enlarging the pictures adds no detail" in talk
 
 
