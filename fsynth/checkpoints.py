@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,24 @@ from fsynth.errors import ConfigError, OutputError, reason
 from fsynth.settings import read_recipe
 
 KEPT = 2
-MAY_DIFFER = {"cache_images", "checkpoint_every", "workers", "password_file", "resume", "output"}
+MAY_DIFFER = {"cache_images", "checkpoint_every", "workers", "password_file", "resume", "output", "tracking"}
 """Settings that a resumed run may have changed."""
 
 
-def save(run_folder: Path, step: int, state: dict[str, Any]) -> None:
-    """Write ``checkpoints/step-N.pt`` whole, then remove all but the two newest."""
+def save(run_folder: Path, step: int, things: Sequence[Any], scaler: Any, **more: Any) -> None:
+    """Write ``checkpoints/step-N.pt`` whole, then remove all but the two newest.
+
+    Args:
+        things: models, optimizers and what else has a state, in the order in which `restore` gets them.
+        scaler: of gradients; None where nothing is scaled.
+        more: plain values.
+    """
+    state = {
+        "step": step,
+        "states": [state_of(thing) for thing in things],
+        "scaler": scaler.state_dict() if scaler is not None else None,
+        **more,
+    }
     folder = outputs.make_folder(run_folder / "checkpoints")
     beside = folder / f".step-{step:08d}.part"
     try:
@@ -31,6 +44,14 @@ def save(run_folder: Path, step: int, state: dict[str, Any]) -> None:
         raise
     for old in sorted(folder.glob("step-*.pt"))[:-KEPT]:
         old.unlink()
+
+
+def restore(state: dict[str, Any], things: Sequence[Any], scaler: Any) -> None:
+    """Put back what `save` took, as `newest` read it."""
+    for thing, own in zip(things, state["states"], strict=True):
+        put_state(thing, own)
+    if scaler is not None and state["scaler"]:
+        scaler.load_state_dict(state["scaler"])
 
 
 def state_of(thing: Any) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 import yaml
 
-from fsynth import checkpoints, loading, outputs, stopping
+from fsynth import checkpoints, loading, outputs, stopping, trackers
 from fsynth.console import say
 from fsynth.errors import DivergedError
 from fsynth.keyed import seed_of
@@ -45,6 +45,7 @@ class Run:
         recipe: the resolved settings as plain values (`config.dump`), written to run.yaml.
         output: new or empty folder; None makes ``runs/<command>-<date>-<n>``.
         resume: folder of an unfinished run to go on with; its settings must equal ``recipe``.
+        mirrors: trackers that are told what is logged (`trackers.chosen`), and under which project.
     """
 
     def __init__(
@@ -57,14 +58,14 @@ class Run:
         precision: str = "auto",
         checkpoint_every: int = 0,
         resume: Path | None = None,
+        mirrors: tuple[Sequence[str], str] = ((), "fsynth"),
     ) -> None:
         self.accelerator = make_accelerator(precision)
         self.device = self.accelerator.device
         self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
         self.command, self.seed, self.checkpoint_every = command, seed, checkpoint_every
-        self.step = self.epoch = 0
-        self.ends_step = self.ends_epoch = False
-        self.steps = 0
+        self.step = self.epoch = self.steps = 0
+        self.ends_step = self.ends_epoch = self._enough = False
         self._loss_sum: torch.Tensor | float = 0.0
         self._step_loss: torch.Tensor | float = 0.0
         self._step_extra: dict[str, float] = {}
@@ -72,12 +73,13 @@ class Run:
         self._prepared: list[Any] = []
         self._restored: dict[str, Any] | None = None
         self.last_epoch_loss = math.nan
-        self._enough = False
         self._progress: Progress | None = None
         self._listener = stopping.Listener()
         self._started = time.monotonic()
         recipe = {key: value for key, value in recipe.items() if key not in ("output", "resume")}
         self.folder = self._resume(resume, recipe) if resume else self._begin(command, output, recipe)
+        self._mirror = trackers.Mirror(self.folder)
+        self._mirrored = (*(mirrors if self.is_main else ((), "")), recipe)
 
     @classmethod
     def of(cls, command: str, config: Any) -> Run:
@@ -90,9 +92,15 @@ class Run:
             precision=config.precision,
             checkpoint_every=config.checkpoint_every,
             resume=config.resume,
+            mirrors=(trackers.chosen(config.tracking.to), config.tracking.project),
         )
 
     def __enter__(self) -> Run:
+        try:
+            self._mirror = trackers.Mirror(self.folder, *self._mirrored, self.step)
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
@@ -108,6 +116,7 @@ class Run:
         ended = loading.cleared(error)
         error = ended or error
         if kind is None or getattr(error, "code", None) == stopping.CODE:
+            self._mirror.finish()
             self.accelerator.end_training()
         elif self.step == 0:
             self._claim.take_back()
@@ -156,13 +165,11 @@ class Run:
         )
         self._prepared = list(wrapped)
         if self._restored is not None:
-            for thing, state in zip(self._prepared, self._restored["states"], strict=True):
-                checkpoints.put_state(self._inside(thing), state)
+            things = [self._inside(thing) for thing in wrapped]
+            checkpoints.restore(self._restored, things, self.accelerator.scaler)
             self._loss_sum = self._restored["loss_sum"] if self.is_main else 0.0
             self._rows_seen = self._restored["rows_seen"]
             self.last_epoch_loss = self._restored["last_epoch_loss"]
-            if self.accelerator.scaler is not None and self._restored["scaler"]:
-                self.accelerator.scaler.load_state_dict(self._restored["scaler"])
         return wrapped
 
     def unwrap(self, model: torch.nn.Module) -> torch.nn.Module:
@@ -205,9 +212,8 @@ class Run:
 
         ``dataset`` has a length and is indexed with an `order.Pick`; it returns a dict, collated as torch
         does. Each batch gains ``weight`` (B,) as `order.Pick` defines it; ``groups`` keeps rows that are
-        alike apart, or rows of kinds that differ. While a batch is out, ``step``
-        (from 1) and ``epoch`` (from 0) say where the run is, ``ends_step`` and ``ends_epoch`` what comes
-        after. Dropout is seeded by (seed, step, part), so a resumed run draws the same.
+        alike apart, or of kinds that differ. While a batch is out, ``step`` (from 1) and ``epoch`` (from 0) say
+        where the run is, ``ends_step`` and ``ends_epoch`` what comes after. Layers draw by (seed, step, part).
         """
         plan = Order(len(dataset), batch_size, epochs, self.seed, self.rank, self.world, micro_batch, groups)
         self.steps = plan.steps
@@ -365,6 +371,11 @@ class Run:
         row = {"step": self.step, "seconds": round(time.monotonic() - self._started, 2), **values}
         with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(row, default=str) + "\n")
+        self._mirror.log(row)
+
+    def show(self, title: str, pictures: Sequence[Path]) -> None:
+        """Show drawn pictures where the log is mirrored."""
+        self._mirror.show(title, pictures, self.step)
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write result.json: the run is whole. Every process calls it."""
@@ -377,16 +388,10 @@ class Run:
     def _save_checkpoint(self) -> None:
         loss_sum = self._finite(self._reduced(self._loss_sum))  # nobody can go on from weights that are NaN
         if self.is_main:
+            things = [self._inside(thing) for thing in self._prepared]
+            told = {"rows_seen": self._rows_seen, "last_epoch_loss": self.last_epoch_loss}
             scaler = self.accelerator.scaler
-            state = {
-                "step": self.step,
-                "states": [checkpoints.state_of(self._inside(thing)) for thing in self._prepared],
-                "scaler": scaler.state_dict() if scaler is not None else None,
-                "loss_sum": loss_sum,
-                "rows_seen": self._rows_seen,
-                "last_epoch_loss": self.last_epoch_loss,
-            }
-            checkpoints.save(self.folder, self.step, state)
+            checkpoints.save(self.folder, self.step, things, scaler, loss_sum=loss_sum, **told)
         self.accelerator.wait_for_everyone()
 
 

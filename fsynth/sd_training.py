@@ -140,12 +140,15 @@ def draw_pictures(
     model: str,
     base: str,
     drawn: bool,
-) -> None:
-    """``<folder>/<when>-<n>.png`` of each prompt, and their rows in samples.jsonl. The seed of a picture
-    depends on its prompt alone, so pictures of before and after, and of other runs, compare. ``base`` and
-    ``drawn`` are those of the model's `lineage.Lineage`; they tell a scorer which network should judge."""
+) -> list[Path]:
+    """Write ``<folder>/<when>-<n>.png`` of each prompt, and their rows in samples.jsonl; returns the files.
+
+    The seed of a picture depends on its prompt alone, so pictures of before and after, and of other runs,
+    compare. ``base`` and ``drawn`` are those of the model's `lineage.Lineage`; they tell a scorer which
+    network should judge.
+    """
     if not prompts:
-        return
+        return []
     outputs.make_folder(folder)
     sd_model.family(pipeline).denoiser.eval()
     wanted = [
@@ -160,3 +163,4 @@ def draw_pictures(
     lines = [json.dumps({**asdict(row), "when": when}) for row in wanted]
     outputs.write_json(folder / samples.SHARED, {**settings, "model": model, "base": base, "drawn": drawn})
     outputs.write_text(index, "".join(f"{line}\n" for line in dict.fromkeys([*kept, *lines])))
+    return [folder / row.file_name for row in wanted]

@@ -67,7 +67,10 @@ def test_every_config_is_checked():
 def test_help_names_the_groups_that_have_no_flags(capsys):
     cli.run(["sd-train", "--help"])
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "augment (flip, rotation, scale, color), buckets (enabled, step, max_ratio), objective" in shown
+    groups = (
+        "augment (flip, rotation, scale, color), tracking (to, project), buckets (enabled, step, max_ratio)"
+    )
+    assert f"{groups}, objective" in shown
 
 
 def test_yaml_traps_are_read_by_field_type():

@@ -27,6 +27,7 @@ from fsynth import (
     logit_bias,
     outputs,
     retrieval_pictures,
+    trackers,
     wise_ft,
 )
 from fsynth.accumulation import Accumulation
@@ -106,6 +107,7 @@ def main(config: ClipFinetuneConfig) -> ClipFinetuneResult | None:
     """
     started = time.monotonic()
     check_place("clip-finetune", config.output, config.resume)
+    trackers.chosen(config.tracking.to)
     shares = wise_ft.parse(config.wise_ft) if config.wise_ft is not None else ()
     elsewhere = class_folders.open_given(config.zero_shot, config.zero_shot_samples)
     source = open_source(**config.source())

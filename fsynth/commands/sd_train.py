@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsynth import lineage, sd_choices, sd_folder, sd_model, sd_moments, sd_student
+from fsynth import lineage, sd_choices, sd_folder, sd_model, sd_moments, sd_student, trackers
 from fsynth.checkpoints import check_place, weights_signature
 from fsynth.comparison import LossComparison
 from fsynth.config import SDTrainConfig
@@ -70,6 +70,7 @@ def main(config: SDTrainConfig) -> SDTrainResult | None:
     """
     started = time.monotonic()
     check_place("sd-train", config.output, config.resume)
+    trackers.chosen(config.tracking.to)
     source = open_source(**config.source())
     source.need_pictures()
     source.need_rows(config.n_images, config.stratify)
@@ -173,7 +174,7 @@ def _draw(
             "base": origin.base,
             "drawn": source.drawn or origin.drawn,
         }
-        draw_pictures(pipeline, prompts, run.folder / "samples", **about)
+        run.show(when, draw_pictures(pipeline, prompts, run.folder / "samples", **about))
 
 
 def _draw_after(

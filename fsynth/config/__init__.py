@@ -40,6 +40,7 @@ from fsynth.config.shared import (
     OutputSettings,
     PictureSettings,
     RowSettings,
+    TrackingSettings,
     TrainSettings,
 )
 from fsynth.config.start import DemoConfig, DemoSizes, DoctorConfig
@@ -79,5 +80,6 @@ __all__ = [
     "SampleConfig",
     "ScoreConfig",
     "ScorerSettings",
+    "TrackingSettings",
     "TrainSettings",
 ]

@@ -114,6 +114,18 @@ class AugmentSettings(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrackingSettings(Checked):
+    """`fsynth.trackers`."""
+
+    to: str = setting(
+        "auto",
+        "where metrics.jsonl is mirrored: tensorboard, wandb, comet, several with commas between, or none; "
+        "auto is tensorboard where it is installed",
+    )
+    project: str = setting("fsynth", "under which wandb and comet file the run")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DrawSettings(PictureSettings):
     """Which rows a draw of some takes."""
 
@@ -146,4 +158,5 @@ class TrainSettings(DrawSettings, OutputSettings):
         least=0,
     )
     augment: AugmentSettings = setting(AugmentSettings(), "what happens to training pictures")
+    tracking: TrackingSettings = setting(TrackingSettings(), "who is told what is logged")
     resume: Path | None = setting(None, "run folder to go on with, from its newest checkpoint", "Output")
