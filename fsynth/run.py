@@ -212,8 +212,8 @@ class Run:
 
         ``dataset`` has a length and is indexed with an `order.Pick`; it returns a dict, collated as torch
         does. Each batch gains ``weight`` (B,) as `order.Pick` defines it; ``groups`` keeps rows that are
-        alike apart, or of kinds that differ. While a batch is out, ``step`` (from 1) and ``epoch`` (from 0) say
-        where the run is, ``ends_step`` and ``ends_epoch`` what comes after. Layers draw by (seed, step, part).
+        alike apart, or of kinds that differ. While a batch is out, ``step`` (from 1) and ``epoch`` (from 0)
+        say where the run is, ``ends_step`` and ``ends_epoch`` what comes after.
         """
         plan = Order(len(dataset), batch_size, epochs, self.seed, self.rank, self.world, micro_batch, groups)
         self.steps = plan.steps
