@@ -15,7 +15,16 @@ from fsynth.errors import ConfigError, OutputError, reason
 from fsynth.settings import read_recipe
 
 KEPT = 2
-MAY_DIFFER = {"cache_images", "checkpoint_every", "workers", "password_file", "resume", "output", "tracking"}
+MAY_DIFFER = {
+    "cache",
+    "cache_images",
+    "checkpoint_every",
+    "workers",
+    "password_file",
+    "resume",
+    "output",
+    "tracking",
+}
 """Settings that a resumed run may have changed."""
 
 

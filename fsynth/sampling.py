@@ -32,43 +32,49 @@ def generate(
     *,
     steps: int,
     guidance_scale: float,
-    size: int,
+    size: int | tuple[int, int],
     batch_size: int,
 ) -> Iterator[tuple[Wanted, np.ndarray]]:
-    """Make the pictures, in order, as uint8 RGB (size, size, 3).
+    """Make the pictures, in order, as uint8 RGB (height, width, 3).
 
     Args:
         steps: denoising steps of the pipeline's own scheduler.
         guidance_scale: weight of the prompt over the empty prompt; 1 turns guidance off.
-        size: height and width in pixels.
+        size: of the pictures in pixels: (width, height), or one number for both.
 
     Raises:
         ModelError: when the model produces numbers that are no picture.
     """
     from tqdm.auto import tqdm
 
+    width, height = (size, size) if isinstance(size, int) else size
     pipeline.set_progress_bar_config(disable=True)
     torch.nn.Module.float(pipeline.vae)  # the model's own method warns about a precision that it keeps
     with tqdm(total=len(wanted), desc="pictures", unit="picture", disable=not is_main_process()) as bar:
         for start in range(0, len(wanted), batch_size):
             batch = wanted[start : start + batch_size]
-            latents = _denoised(pipeline, batch, steps, guidance_scale, size)
+            latents = _denoised(pipeline, batch, steps, guidance_scale, width, height)
             yield from zip(batch, _decoded(pipeline, latents, batch), strict=True)
             bar.update(len(batch))
 
 
 def _denoised(
-    pipeline: DiffusionPipeline, batch: Sequence[Wanted], steps: int, guidance_scale: float, size: int
+    pipeline: DiffusionPipeline,
+    batch: Sequence[Wanted],
+    steps: int,
+    guidance_scale: float,
+    width: int,
+    height: int,
 ) -> Tensor:
     generators = [torch.Generator().manual_seed(row.noise_seed) for row in batch]
     denoiser = sd_model.family(pipeline).denoiser
-    side = size // pipeline.vae_scale_factor
-    shape = (denoiser.config.in_channels, side, side)
+    factor = pipeline.vae_scale_factor
+    shape = (denoiser.config.in_channels, height // factor, width // factor)
     noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
     return pipeline(
         [row.text for row in batch],
-        height=size,
-        width=size,
+        height=height,
+        width=width,
         num_inference_steps=steps,
         guidance_scale=guidance_scale,
         latents=noise.to(pipeline.device, denoiser.dtype),

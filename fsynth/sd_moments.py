@@ -251,7 +251,7 @@ def _say_what_is_there(store: Store, names: Mapping[View, str], missing: Sequenc
     now = f"{len(missing):,} are encoded now" if missing else "none to encode"
     say(f"latents: {there:,} are in {store.folder}, {now}")
     if missing:
-        say("note: a model's decoder makes pictures of latents again; the folder is for your eyes only")
+        say("note: latents can be decoded back into the pictures; nobody but you may read that folder")
 
 
 def _fill(
@@ -274,6 +274,7 @@ def _fill(
         moments = dict(zip(views, whole, strict=True))
         _check_finite(pictures, views, moments)
         store.write(number, {names[view]: value for view, value in moments.items()})
+    next(stream, None)  # ends its bar
 
 
 def _shards(pictures: Pictures, alike: Sequence[View], encoder: Encoder) -> list[list[View]]:

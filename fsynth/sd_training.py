@@ -6,7 +6,7 @@ The accelerator comes from the caller; with several processes each takes its sha
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from fsynth import outputs, samples, sampling, sd_model
 from fsynth.console import say, shortened
 from fsynth.errors import DivergedError
 from fsynth.keyed import seed_of
+from fsynth.sd_buckets import Size
 from fsynth.sd_captions import Captions
 from fsynth.sd_rows import HeldOutRows, Moments, Pictures
 
@@ -130,9 +131,18 @@ class HeldOut:
         return losses.tolist()
 
 
+def prompts_of(pictures: Pictures, most: int) -> dict[str, Size]:
+    """The first different sentences of some rows, each with the size of its first picture."""
+    found: dict[str, Size] = {}
+    for text, size in zip(pictures.texts, pictures.targets, strict=True):
+        if len(found) < most:
+            found.setdefault(text, size)
+    return found
+
+
 def draw_pictures(
     pipeline: DiffusionPipeline,
-    prompts: Sequence[str],
+    prompts: Mapping[str, Size],
     folder: Path,
     *,
     when: str,
@@ -141,11 +151,12 @@ def draw_pictures(
     base: str,
     drawn: bool,
 ) -> list[Path]:
-    """Write ``<folder>/<when>-<n>.png`` of each prompt, and their rows in samples.jsonl; returns the files.
+    """Write ``<folder>/<when>-<n>.png`` of each prompt in its size, and their rows in samples.jsonl; returns
+    the files.
 
     The seed of a picture depends on its prompt alone, so pictures of before and after, and of other runs,
-    compare. ``base`` and ``drawn`` are those of the model's `lineage.Lineage`; they tell a scorer which
-    network should judge.
+    compare. ``size`` is the resolution for the records. ``base`` and ``drawn`` are those of the model's
+    `lineage.Lineage`; they tell a scorer which network should judge.
     """
     if not prompts:
         return []
@@ -156,8 +167,11 @@ def draw_pictures(
         for number, text in enumerate(prompts, start=1)
     ]
     settings = {"steps": PICTURE_STEPS, "guidance_scale": PICTURE_GUIDANCE, "size": size}
-    for row, picture in sampling.generate(pipeline, wanted, batch_size=PICTURES_AT_ONCE, **settings):
-        samples.write_picture(folder, row, picture, {"when": when, "model": model})
+    for shape in sorted(set(prompts.values())):
+        alike = [row for row in wanted if prompts[row.text] == shape]
+        how = {**settings, "size": shape, "batch_size": PICTURES_AT_ONCE}
+        for row, picture in sampling.generate(pipeline, alike, **how):
+            samples.write_picture(folder, row, picture, {"when": when, "model": model})
     index = folder / samples.ROWS
     kept = index.read_text(encoding="utf-8").splitlines() if index.exists() else []
     lines = [json.dumps({**asdict(row), "when": when}) for row in wanted]

@@ -96,7 +96,7 @@ def test_what_is_on_the_disk_is_not_encoded_again(data, encoder, tmp_path, monke
     assert first.made == 5
     said = capsys.readouterr().err
     assert f"latents: 0 are in {first.store.folder}, 5 are encoded now" in said
-    assert "note: a model's decoder makes pictures of latents again" in said
+    assert "note: latents can be decoded back into the pictures; nobody but you" in said
     with monkeypatch.context() as patch:
         patch.setattr(sd_model, "posterior_moments", None)
         for where in ("disk", "auto"):  # auto takes what is there, also for one epoch

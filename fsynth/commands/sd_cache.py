@@ -58,6 +58,8 @@ def main(config: SDCacheConfig) -> SDCacheResult | None:
         result = _encode(config, source, found, accelerator)
     finally:
         accelerator.end_training()
+    of = f"{result.pictures:,} training and {result.held_out:,} held-out pictures"
+    say(f"latents: {result.entries:,} of {of}, {result.bytes / 2**20:,.1f} MiB; sd-train finds them")
     return result if accelerator.is_main_process else None
 
 

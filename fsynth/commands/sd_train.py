@@ -20,13 +20,14 @@ from fsynth.errors import ConfigError, FsynthError, ModelError
 from fsynth.launch import resolve_precision
 from fsynth.order import Order, choose_rows
 from fsynth.run import Run
+from fsynth.sd_buckets import Size
 from fsynth.sd_captions import Captions
 from fsynth.sd_folder import Found
 from fsynth.sd_lora import Adapters
 from fsynth.sd_moments import Encoder
 from fsynth.sd_rows import Draws, Moments, Pictures, TrainingRows
 from fsynth.sd_student import Student
-from fsynth.sd_training import HeldOut, LossWatch, draw_pictures, say_cut_captions
+from fsynth.sd_training import HeldOut, LossWatch, draw_pictures, prompts_of, say_cut_captions
 from fsynth.sd_validation import NO_ROWS, Validation
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def _draw(
     source: Source,
     run: Run,
     pipeline: DiffusionPipeline,
-    prompts: list[str],
+    prompts: dict[str, Size],
     when: str,
 ) -> None:
     if run.is_main:
@@ -178,7 +179,7 @@ def _draw(
 
 
 def _draw_after(
-    config: SDTrainConfig, source: Source, run: Run, pipeline: DiffusionPipeline, prompts: list[str]
+    config: SDTrainConfig, source: Source, run: Run, pipeline: DiffusionPipeline, prompts: dict[str, Size]
 ) -> None:
     """The model is saved: nothing that goes wrong here may cost it."""
     try:
@@ -326,14 +327,14 @@ def _held_out(
     source: Source,
     pipeline: DiffusionPipeline,
     run: Run,
-    buckets: Sequence[tuple[int, int]],
-) -> tuple[HeldOut | None, list[str]]:
+    buckets: Sequence[Size],
+) -> tuple[HeldOut | None, dict[str, Size]]:
     """The held-out rows that give the validation loss, and the prompts to draw."""
     settings = config.validation
     name, dataset = source.held_out
     rows = sd_choices.held_out_rows(len(dataset), settings.rows)
     if not rows:
-        return None, []
+        return None, {}
     say(f"validation loss: on {len(rows):,} of the {len(dataset):,} {name} rows")
     pictures = Pictures(dataset, rows, config.resolution or 0)
     pictures.fit(buckets)
@@ -347,7 +348,7 @@ def _held_out(
         title="encoding held-out pictures",
     )
     held_out = HeldOut(pictures, moments, pipeline, settings.noise_levels, _at_once(config, run))
-    return held_out, list(dict.fromkeys(pictures.texts))[: settings.pictures]
+    return held_out, prompts_of(pictures, settings.pictures)
 
 
 def _encoder(config: SDTrainConfig, run: Run, pipeline: DiffusionPipeline) -> Encoder:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fsynth import sd_folder
+from fsynth import samples, sd_folder
 from fsynth.commands import sd_train
 from fsynth.config import AugmentSettings, SDTrainBuckets, SDTrainCache, SDTrainConfig, SDTrainValidation
 from fsynth.data.sources import Source
@@ -94,9 +94,21 @@ def test_a_run_in_buckets_resumes_in_mid_epoch_and_learns_the_same_from_the_disk
         resume=tmp_path / "broken",
         **broken,
     )
-    resumed = sd_train.main(dataclasses.replace(config, workers=2))
+    other = SDTrainCache(latents="disk", captions="none")  # how rows are kept may change
+    resumed = sd_train.main(dataclasses.replace(config, workers=2, cache=other))
     assert "none to encode" in capsys.readouterr().err
     _same(whole, resumed)
+
+
+def test_pictures_are_drawn_in_the_sizes_of_their_rows(tmp_path):
+    from PIL import Image
+
+    run = _run(tmp_path / "run", epochs=1, validation=dataclasses.replace(VALIDATION, pictures=4))
+    rows = samples.rows_of(run.folder / "samples" / samples.ROWS)
+    drawn = {row["file_name"]: Image.open(run.folder / "samples" / row["file_name"]).size for row in rows}
+    assert len(drawn) == 8 and set(drawn.values()) == {(24, 40), (32, 32)}
+    assert all(drawn[f"before-{number}.png"] == drawn[f"after-{number}.png"] for number in range(1, 5))
+    assert samples.shared_record(run.folder / "samples")["size"] == 32
 
 
 def test_squares_are_trained_where_they_are_asked_for_and_what_they_cut_is_said(tmp_path, capsys):
