@@ -111,7 +111,7 @@ class Validation:
                 self.ema.load_state_dict(kept["ema"])
             which = f"of epoch {self.epoch}" if self.epoch else "before the first step"
             say(f"kept: the weights {which}, of the best validation recall, {self.recall:.1%}")
-        if self.recall <= self.start:
+        if self.recall <= self.start and len(self.gallery.rows) >= LEAST_ROWS:
             say(
                 f"note: no epoch's validation recall is above that of the start, {self.start:.1%}; try a "
                 "lower --lr or more data"
@@ -163,4 +163,5 @@ def described(values: dict[str, Any]) -> str:
     ways = (
         f"{way.replace('_to_', ' -> ')} {values[f'validation_{way}']:.1%}" for way in retrieval.DIRECTIONS
     )
-    return f", validation recall {values['validation_recall']:.1%} (recall@1 {', '.join(ways)})"
+    recall = values["validation_recall"]
+    return f", mean group recall of the validation rows {recall:.1%} (recall@1 {', '.join(ways)})"

@@ -91,6 +91,16 @@ class SideBySide:
         """Every further model against the first, by what it retrieves."""
         return evaluation.comparisons(self.gallery, self.found)
 
+    def lost(self) -> str:
+        """One line of what the last model is shown to tell worse than the first; nothing where nothing is."""
+        last = list(self.found)[-1]
+        found = zero_shot.changes(self.exam.tasks, self.told)
+        worse = [one for one in found if one.model == last and one.verdict == "worse"]
+        if not worse:
+            return ""
+        shares = (f"{one.task} {one.baseline_accuracy:.1%} -> {one.model_accuracy:.1%}" for one in worse)
+        return f"{last} tells WORSE than {worse[0].baseline}, asked by sentences: {', '.join(shares)}"
+
     def record(
         self, data: str, models: Mapping[str, Mapping[str, Any]], compared: Sequence[Comparison]
     ) -> dict[str, Any]:

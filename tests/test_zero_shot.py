@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
+
 import open_clip
 import pytest
 import torch
@@ -10,6 +13,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fsynth import attribute_tasks, clip_model, score_table, zero_shot
+from fsynth.exam import SideBySide
+from fsynth.report.zero_shot import abilities
 from fsynth.zero_shot import Task
 from tests import small_clip
 
@@ -187,3 +192,18 @@ def test_every_label_has_a_wording():
     from fsynth.data.labels import LABELS
 
     assert set(attribute_tasks.WORDINGS) == set(LABELS)
+
+
+def test_what_fine_tuning_costs_is_said_at_the_end_and_on_the_page(tmp_path):
+    color = task([0, 1] * 60)
+    right, wrong = torch.ones(120).double(), torch.zeros(120).double()
+    judged = SideBySide(gallery=None, exam=SimpleNamespace(tasks=[color]))
+    judged.found = judged.told = {"before": {"color": right}, "after": {"color": wrong}}
+    assert judged.lost() == "after tells WORSE than before, asked by sentences: color 100.0% -> 0.0%"
+    (tmp_path / "scores.json").write_text(json.dumps({"zero_shot": zero_shot.record([color], judged.told)}))
+    (fact,) = abilities(tmp_path, None).facts
+    assert (fact.label, fact.value, fact.bad) == ("Told worse than before", "color", True)
+    judged.found = judged.told = {"before": {"color": wrong}, "after": {"color": right}}
+    assert judged.lost() == ""
+    (tmp_path / "scores.json").write_text(json.dumps({"zero_shot": zero_shot.record([color], judged.told)}))
+    assert abilities(tmp_path, None).facts == ()

@@ -192,6 +192,8 @@ def _finetune(
         say(f"after: the blend {blend:g} of before (0) and fine-tuned (1), chosen on validation pairs")
     advice = "; try a lower --lr or fewer --epochs" if comparison.verdict == "worse" else ""
     say(f"\n{comparison.text()}{advice}\n{comparison.details()}")
+    if lost := judged.lost():
+        say(f"{lost}; --wise-ft 0,0.1,...,1 may keep more of it")
     say(retrieval_pictures.where(run.folder))
     say(f"model: {run.folder / 'model'} (an open_clip folder: local-dir:{run.folder / 'model'})")
     student.forget_epochs()  # last: a run that is stopped before takes them up again

@@ -56,7 +56,7 @@ class DemoResult:
 
 
 def main(config: DemoConfig) -> DemoResult:
-    """Run data-labels, clip-finetune, sd-train, sample and report into one folder: complete or absent.
+    """Run data-labels, clip-finetune, sd-train, sample and report into one folder.
 
     Raises:
         OutputError: an output folder that is not empty or cannot be written.
@@ -187,11 +187,15 @@ def _drawn_data_only() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _whole(claim: outputs.Claim) -> Iterator[None]:
-    """The folder goes again when a step fails: its parts are whole, but the demo would not be."""
+    """The folder goes again when a step fails, unless a model was trained by then: it is worth minutes."""
     try:
         yield
     except BaseException as error:
-        claim.take_back()
-        getattr(error, "__notes__", []).clear()  # they say how to go on with a step's folder
-        error.add_note(f"nothing is left of {claim.folder}")
+        finished = [part for part in ("clip", "sd") if (claim.folder / part / "result.json").is_file()]
+        if not finished:
+            claim.take_back()
+            getattr(error, "__notes__", []).clear()  # they say how to go on with a step's folder
+            error.add_note(f"nothing is left of {claim.folder}")
+        for part in finished:
+            error.add_note(f"{claim.folder / part} is finished: fsynth report {claim.folder / part} shows it")
         raise

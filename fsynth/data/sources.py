@@ -325,5 +325,5 @@ def _describe(opened: Opened, divided: splits.Splits, place: places.Place) -> st
     ]
     rows = f"{train + validation + test:,} rows ({', '.join(sizes)})"
     if place.synthetic:
-        return f"data: synthetic archive, {rows} ({places.REAL_THING})"
+        return f"data: drawn archive, {rows} ({places.REAL_THING})"
     return "; ".join([f"data: {addresses.shown(place.root)}, {rows}, {opened.what}", *opened.notes])

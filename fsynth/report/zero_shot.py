@@ -22,6 +22,8 @@ from fsynth.report.blocks import (
 )
 
 Tasks = Mapping[str, Mapping[str, Any]]
+OWN = {"gender", "sleeve", "category", "color"}
+"""Tasks about labels of the data; others are about pictures from elsewhere."""
 
 
 def abilities(folder: Path, options: Options) -> Section | None:
@@ -37,7 +39,7 @@ def abilities(folder: Path, options: Options) -> Section | None:
     if "elsewhere" in record:
         lead += f" {record['elsewhere'][0].upper()}{record['elsewhere'][1:]}."
     tables = (_accuracies(record["tasks"], record["models"]), *_changes(record["comparisons"]))
-    return Section("What it can tell", lead, tables, _facts(record))
+    return Section("What it can tell", lead, tables, (*_lost(record), *_facts(record)))
 
 
 def _accuracies(tasks: Tasks, models: Mapping[str, Tasks]) -> Table:
@@ -87,10 +89,22 @@ def _changes(comparisons: Sequence[Mapping[str, Any]]) -> list[Table]:
     return [Table(f"Compared with {comparisons[0]['baseline']}", head, groups, lead)]
 
 
+def _lost(record: Mapping[str, Any]) -> tuple[Fact, ...]:
+    """Labels that fine-tuning is shown to have cost."""
+    worse = [one for one in record["comparisons"] if one["model"] == "after" and one["verdict"] == "worse"]
+    if not ("before" in record["models"] and (worse := [one for one in worse if one["task"] in OWN])):
+        return ()
+    shares = (
+        f"{one['task']} {percent(one['baseline_accuracy'])} → {percent(one['model_accuracy'])}"
+        for one in worse
+    )
+    note = f"asked by sentences about them: {', '.join(shares)}"
+    return (Fact("Told worse than before", ", ".join(one["task"] for one in worse), note, bad=True),)
+
+
 def _facts(record: Mapping[str, Any]) -> tuple[Fact, ...]:
     """What became of the pictures from elsewhere, which training has not seen."""
-    own = {"gender", "sleeve", "category", "color"}
-    found = [one for one in record["comparisons"] if one["task"] not in own]
+    found = [one for one in record["comparisons"] if one["task"] not in OWN]
     if not ({"before", "after"} <= record["models"].keys() and found):
         return ()
     last = found[-1]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fsynth import cli
-from fsynth.commands import demo, sd_train
+from fsynth.commands import clip_finetune, demo, sd_train
 from fsynth.config import DemoConfig, DemoSizes
 from fsynth.data import synthetic
 from fsynth.errors import ModelError, OutputError
@@ -68,10 +68,10 @@ def test_prompts_are_held_out_sentences_of_different_garments(tmp_path, small_ar
 def test_a_step_that_fails_leaves_nothing(tmp_path, monkeypatch):
     def fail(config):
         error = ModelError("no such model")
-        error.add_note("tour/sd is unfinished")
+        error.add_note("tour/clip is unfinished")
         raise error
 
-    monkeypatch.setattr(sd_train, "main", fail)
+    monkeypatch.setattr(clip_finetune, "main", fail)
     with pytest.raises(ModelError) as caught:
         demo.main(DemoConfig(output=tmp_path / "tour", sizes=FEW))
     assert caught.value.__notes__ == [f"nothing is left of {tmp_path / 'tour'}"]
@@ -93,3 +93,21 @@ def test_its_sizes_are_a_recipe(tmp_path, monkeypatch):
     assert cli.run(["demo", "--seed", "3", "--set", "sizes.prompts=7", "--output", str(tmp_path)]) == 0
     assert seen[0].sizes.prompts == 7 and seen[0].sizes.steps == DemoSizes().steps
     assert seen[0].seed == 3
+
+
+def test_a_model_that_is_finished_outlives_a_later_step(tmp_path, monkeypatch):
+    def stop(config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sd_train, "main", stop)
+    monkeypatch.setattr(clip_finetune, "main", lambda config: _finished(config.output))
+    with pytest.raises(KeyboardInterrupt) as caught:
+        demo.main(DemoConfig(output=tmp_path / "tour", sizes=FEW))
+    clip = tmp_path / "tour" / "clip"
+    assert (clip / "result.json").is_file()
+    assert caught.value.__notes__ == [f"{clip} is finished: fsynth report {clip} shows it"]
+
+
+def _finished(folder):
+    folder.mkdir()
+    (folder / "result.json").write_text("{}")

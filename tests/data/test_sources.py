@@ -43,7 +43,7 @@ def test_without_a_folder_the_drawn_archive_opens_with_its_own_password(benchmar
     source = sources.open_source(None, Path("no-such-file"))
     assert source.synthetic
     assert source.test[0]["image"].size == (make.WIDTH, make.HEIGHT)
-    assert source.describe.startswith("data: synthetic archive, 24 rows")
+    assert source.describe.startswith("data: drawn archive, 24 rows")
     assert "--data" in source.describe
 
 
