@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsynth import hub, records, sd_lora
+from fsynth import hub, records, sd_lora, sd_single_file
 from fsynth.errors import ModelError
 from fsynth.outputs import make_folder, open_to_readers, put_in_place, write_json
 
@@ -30,7 +30,7 @@ KINDS = {
 }
 """Classes of pipelines that can be used, and the part of each that predicts."""
 DROPPED = ("safety_checker", "feature_extractor", "image_encoder")
-WAYS = "name tiny, a pipeline folder, a finished run, or owner/name of a Stable Diffusion model"
+WAYS = "name tiny, a pipeline folder, a checkpoint, a finished run, or owner/name of a Stable Diffusion model"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def find(model: str | Path) -> Found:
     """Find a model by name; a hub name is downloaded when it is not in the hub's cache.
 
     Args:
-        model: ``tiny``, a pipeline folder, a run folder or its ``model/``, a hub name.
+        model: ``tiny``, a pipeline folder, a run folder or its ``model/``, a single-file checkpoint, a hub
+            name.
 
     Raises:
         ModelError: when there is no such model, or its pipeline is of no class in ``KINDS``.
@@ -87,7 +88,7 @@ def find(model: str | Path) -> Found:
     elif path.is_dir():
         found = _find_in_folder(path)
     elif path.exists():
-        raise ModelError(f"model {path} is a file, and single-file checkpoints are not read; {WAYS}")
+        found = Found(str(path.resolve()), sd_single_file.as_folder(path))
     else:
         found = Found(str(model), _download(str(model)))
     if found.kind not in KINDS:

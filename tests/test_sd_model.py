@@ -87,9 +87,9 @@ def test_a_name_that_no_hub_could_know_is_refused_without_asking_it(name):
 
 
 def test_files_unfinished_runs_and_other_folders_are_refused(tmp_path, folder):
-    (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(ModelError, match="is a file"):
-        sd_folder.find(tmp_path / "model.safetensors")
+    (tmp_path / "model.ckpt").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"of files only \.safetensors are read"):
+        sd_folder.find(tmp_path / "model.ckpt")
     (tmp_path / "run.yaml").write_text("")
     with pytest.raises(ModelError, match="not a finished run"):
         sd_folder.find(tmp_path)

@@ -33,7 +33,8 @@ class SampleConfig(ScorerSettings, OutputSettings):
     prompts: Path = setting(..., "text file, one prompt a line; blank lines and # comments are skipped")
     model: str | None = setting(
         None,
-        "run folder, pipeline folder, hub name or tiny (default: the newest finished run, else tiny)",
+        "run folder, pipeline folder, .safetensors checkpoint, hub name or tiny (default: the newest "
+        "finished run, else tiny)",
     )
     lora: Path | None = setting(None, "folder with LoRA weights to put on the model")
     images_per_prompt: int = setting(1, "pictures of each prompt", least=1)

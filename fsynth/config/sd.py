@@ -104,8 +104,8 @@ class SDPictures(DrawSettings):
 
     model: str | None = setting(
         None,
-        "hub name, pipeline folder, finished run or tiny (default: tiny on drawn data, else "
-        "stable-diffusion-v1-5/stable-diffusion-v1-5)",
+        "hub name, pipeline folder, .safetensors checkpoint, finished run or tiny (default: tiny on drawn "
+        "data, else stable-diffusion-v1-5/stable-diffusion-v1-5)",
         "Training",
     )
     n_images: int | None = setting(
