@@ -22,6 +22,13 @@ def describe_draw(wanted: int | None, rows: int, seed: int) -> str:
     return f"{wanted:,} of the {rows:,} rows of the training split, drawn with --seed {seed}"
 
 
+def say_safety_checker(found: Found, lora: bool) -> None:
+    """Name the one that a model brings along, and what becomes of it."""
+    if name := found.safety_checker:
+        where = "stays with the base model" if lora else "is kept in the model as found"
+        say(f"safety checker: {name} {where}; fsynth draws without it")
+
+
 def batch_size(given: int, pictures: int) -> int:
     """No more than there are pictures."""
     if given > pictures:

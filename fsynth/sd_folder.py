@@ -29,7 +29,10 @@ KINDS = {
     "StableDiffusion3Pipeline": "transformer",
 }
 """Classes of pipelines that can be used, and the part of each that predicts."""
-DROPPED = ("safety_checker", "feature_extractor", "image_encoder")
+BESIDE = ("safety_checker", "feature_extractor", "image_encoder")
+"""Parts that training and drawing do without, and do not load."""
+_FORMER = {"CLIPFeatureExtractor": "CLIPImageProcessor"}
+"""Names of classes that transformers 5 no longer knows, and what they are called since 4.26."""
 WAYS = "name tiny, a pipeline folder, a checkpoint, a finished run, or owner/name of a Stable Diffusion model"
 
 
@@ -61,7 +64,18 @@ class Found:
     def absent(self) -> list[str]:
         """Parts that the pipeline may have and these files have not, or that are not loaded."""
         index = _read(self.pipeline / INDEX)
-        return [key for key, value in index.items() if value == [None, None] or key in DROPPED]
+        return [key for key, value in index.items() if value == [None, None] or key in BESIDE]
+
+    def kept(self) -> list[str]:
+        """Parts of `BESIDE` that are there: not loaded, but they go along with a model that is written."""
+        index = _read(self.pipeline / INDEX)
+        listed = [name for name in BESIDE if (index.get(name) or [None])[0] is not None]
+        return [name for name in listed if (self.pipeline / name).is_dir()]
+
+    @property
+    def safety_checker(self) -> str | None:
+        """The class of the one that comes along; None where none does."""
+        return _read(self.pipeline / INDEX)["safety_checker"][1] if "safety_checker" in self.kept() else None
 
     def config(self, part: str, file: str = "config.json") -> dict[str, Any]:
         """The configuration of one part, e.g. ``unet``.
@@ -156,7 +170,7 @@ def _download(name: str) -> Path:
 
     with hub.without_waiting() as answers:
         try:
-            return Path(DiffusionPipeline.download(name, safety_checker=None, feature_extractor=None))
+            return Path(DiffusionPipeline.download(name))
         except Exception as error:  # the hub's client's own, httpx's and the operating system's kinds
             reason = _cause(error)
     if answers:
@@ -218,18 +232,20 @@ def save_pipeline(
     """Write a pipeline folder: the given denoiser and scheduler, the other parts as the found model's files.
 
     Copies, because a text encoder written by transformers 5 loads with random weights in transformers 4.
-    The safety checker is left out.
+    A safety checker and what else a pipeline may have beside (`BESIDE`) are kept as found.
     """
     make_folder(folder)
     unet.save_pretrained(folder / found.denoiser)
     index = _read(found.pipeline / INDEX)
-    for part in _parts(index, found.denoiser):
+    for part in [*_parts(index, found.denoiser), *found.kept()]:
         _copy_part(found.pipeline / part, folder / part)
     if scheduler is not None:
         scheduler.save_pretrained(folder / "scheduler")
         index["scheduler"] = ["diffusers", type(scheduler).__name__]
-    index |= {name: (None, None) for name in DROPPED if name in index}
-    if found.kind == "StableDiffusionPipeline":
+    kept = found.kept()
+    index |= {name: (None, None) for name in BESIDE if name in index and name not in kept}
+    index |= {name: [index[name][0], _FORMER.get(index[name][1], index[name][1])] for name in kept}
+    if found.kind == "StableDiffusionPipeline" and "safety_checker" not in kept:
         index["requires_safety_checker"] = False
     write_json(folder / INDEX, {key: value for key, value in index.items() if key != "_name_or_path"})
     open_to_readers(folder)
@@ -238,7 +254,7 @@ def save_pipeline(
 def _parts(index: dict[str, Any], trained: str) -> list[str]:
     """Parts whose files to copy; a part that the index leaves out is ``[null, null]`` there."""
     listed = [name for name, value in index.items() if isinstance(value, list) and value[0] is not None]
-    return [name for name in listed if name not in (trained, *DROPPED)]
+    return [name for name in listed if name not in (trained, *BESIDE)]
 
 
 def _copy_part(source: Path, target: Path) -> None:

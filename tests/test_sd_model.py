@@ -9,7 +9,7 @@ import shutil
 import pytest
 import torch
 
-from fsynth import diffusion, sd_folder, sd_model
+from fsynth import diffusion, sd_choices, sd_folder, sd_model
 from fsynth.errors import ConfigError, ModelError
 from scripts import tiny_models
 
@@ -183,7 +183,7 @@ def test_a_saved_pipeline_loads_in_diffusers_and_keeps_the_text_encoders_own_fil
     assert picture.shape == (1, 32, 32, 3)
 
 
-def test_variants_and_the_safety_checker_stay_behind(pipeline, folder, tmp_path):
+def test_variants_and_parts_without_files_stay_behind(pipeline, folder, tmp_path):
     original = shutil.copytree(folder, tmp_path / "original")
     for name in ("model.fp16.safetensors", "pytorch_model.bin"):
         (original / "text_encoder" / name).write_bytes(b"another format")
@@ -195,6 +195,35 @@ def test_variants_and_the_safety_checker_stay_behind(pipeline, folder, tmp_path)
     kept = {path.name for path in (tmp_path / "saved" / "text_encoder").iterdir()}
     assert kept == {"config.json", "model.safetensors"}
     assert sd_model.reload_difference(pipeline.unet, tmp_path / "saved") == 0
+
+
+def test_a_safety_checker_is_not_loaded_and_kept_as_found(pipeline, folder, tmp_path, capsys):
+    from diffusers import StableDiffusionPipeline
+    from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
+    from transformers import CLIPConfig, CLIPImageProcessor
+
+    original = shutil.copytree(folder, tmp_path / "original")
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
+    settings = CLIPConfig(vision_config=small | {"image_size": 32, "patch_size": 16}, projection_dim=8)
+    checker = StableDiffusionSafetyChecker(settings)
+    checker.save_pretrained(original / "safety_checker")
+    CLIPImageProcessor(size=32, crop_size=32).save_pretrained(original / "feature_extractor")
+    index = json.loads((original / "model_index.json").read_text()) | {"requires_safety_checker": True}
+    index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+    index["feature_extractor"] = ["transformers", "CLIPFeatureExtractor"]  # gone from transformers 5
+    (original / "model_index.json").write_text(json.dumps(index))
+    found = sd_folder.find(original)
+    assert found.kept() == ["safety_checker", "feature_extractor"]
+    assert sd_folder.find(folder).safety_checker is None
+    sd_choices.say_safety_checker(found, lora=False)
+    said = "safety checker: StableDiffusionSafetyChecker is kept in the model as found; fsynth draws"
+    assert said in capsys.readouterr().err
+    assert sd_model.load_pipeline(found, dtype=torch.float32, device="cpu").safety_checker is None
+    sd_folder.save_pipeline(pipeline.unet, found, tmp_path / "saved")
+    loaded = StableDiffusionPipeline.from_pretrained(tmp_path / "saved")
+    assert loaded.config.requires_safety_checker and loaded.feature_extractor is not None
+    before, after = checker.state_dict(), loaded.safety_checker.state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_the_shipped_shapes_fit_the_package():

@@ -13,7 +13,7 @@ from fsynth import lineage, sd_choices, sd_folder, sd_model, sd_moments, sd_stud
 from fsynth.checkpoints import check_place, weights_signature
 from fsynth.comparison import LossComparison
 from fsynth.config import SDTrainConfig
-from fsynth.console import say
+from fsynth.console import counted, say
 from fsynth.data.augmentation import Augmentation
 from fsynth.data.sources import Source, open_source
 from fsynth.errors import ConfigError, FsynthError, ModelError
@@ -49,6 +49,7 @@ class SDTrainResult:
     resolution: int
     steps: int
     epoch: int | None
+    safety_checker: str | None
     trainable_parameters: int
     loss: float
     validation: LossComparison | None
@@ -149,6 +150,7 @@ def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) ->
         resolution=rows.pictures.resolution,
         steps=run.step,
         epoch=kept,
+        safety_checker=student.found.safety_checker,
         trainable_parameters=student.size,
         loss=run.last_epoch_loss,
         validation=validation.comparison(kept),
@@ -229,6 +231,7 @@ def _resolve(config: SDTrainConfig, source: Source, found: Found) -> SDTrainConf
     images = wanted or rows
     data = "drawn" if source.synthetic else "real"
     say(f"model: {found.name}" + ("" if config.model else f", the default for {data} data (--model)"))
+    sd_choices.say_safety_checker(found, config.lora_rank is not None)
     say(f"pictures: {sd_choices.describe_draw(wanted, rows, config.seed)}")
     resolution = config.resolution or sd_model.native_resolution(found)
     width, height = Pictures(source.train, [0], resolution).image(0).size
@@ -250,7 +253,7 @@ def _optimizer(config: SDTrainConfig, student: Student, rows: TrainingRows) -> t
     steps = per_epoch * config.epochs
     say(
         f"steps: {steps} (epochs {config.epochs} x {per_epoch}); {config.batch_size} pictures a step over "
-        "all processes"
+        f"all processes; each picture is seen {counted(config.epochs, 'time')}"
     )
     settings = config.optimizer
     return student.optimizer(

@@ -55,19 +55,21 @@ def _loss_charts(curves: Curves) -> list[charts.Chart]:
     if len({step for step, _ in (*curves["loss"], *curves["epoch_loss"])}) > 1:
         steps = charts.Line("each step", curves["loss"], "faint")
         mean = charts.Line("mean of an epoch", curves["epoch_loss"])
-        drawn.append(charts.chart("Training loss", "step", [steps, mean]))
-    if len(curves["validation_loss"]) > 1:
-        line = charts.Line("held-out rows", curves["validation_loss"])
-        drawn.append(charts.chart("Validation loss", "step", [line]))
+        lines = [steps, mean]
+        if len(curves["validation_loss"]) > 1:
+            lines.append(charts.Line("held-out rows", curves["validation_loss"], "second"))
+        title = "Training and validation loss" if len(lines) > 2 else "Training loss"
+        drawn.append(charts.chart(title, "step", lines))
     return drawn
 
 
 def _loss_lead(drawn: Sequence[charts.Chart]) -> str:
-    if len(drawn) < 2:
+    if not any(len(chart.lines) > 2 for chart in drawn):
         return ""
     return (
         "The loss of a single step follows the noise it drew; the validation loss, on held-out rows with "
-        "fixed noise, is the one to read."
+        "fixed noise, is the one to read. Where it rises while the mean of an epoch goes on falling, the "
+        "model learns its pictures by heart."
     )
 
 
