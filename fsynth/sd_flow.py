@@ -7,6 +7,7 @@ drawn is another matter: most often middle ones (logit-normal, section 3.1).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from fsynth.diffusion import NoiseSchedule
 from fsynth.sd_family import Family, ids, last_but_one
 
 T5_TOKENS = 256
-"""What the pipeline reads, and fills with zeros where it has no T5."""
+"""What the pipeline reads."""
 
 
 class Flow(Family):
@@ -61,7 +62,17 @@ class Flow(Family):
     def _t5(self, tokens: dict[str, Tensor], like: Tensor) -> Tensor:
         if "tokens_3" in tokens:
             return self.pipeline.text_encoder_3(tokens["tokens_3"])[0].float()
-        return like.new_zeros(len(like), T5_TOKENS, self.pipeline.transformer.config.joint_attention_dim)
+        return like.new_zeros(
+            len(like), self._empty_tokens, self.pipeline.transformer.config.joint_attention_dim
+        )
+
+    @functools.cached_property
+    def _empty_tokens(self) -> int:
+        """Tokens of zeros in the place of a T5 that is not there: as many as the installed diffusers takes,
+        256, or, in 0.34, as many as CLIP reads."""
+        with torch.no_grad():
+            states, *_ = self.pipeline.encode_prompt("", "", "", do_classifier_free_guidance=False)
+        return states.shape[1] - self.pipeline.tokenizer_max_length
 
     def told(self, schedule: NoiseSchedule, level: Tensor) -> Tensor:
         return schedule.noise[level] * len(schedule.noise)

@@ -218,7 +218,8 @@ def _plain(config: PeftConfig) -> dict[str, Any]:
     defaults = type(config)().to_dict()
     changed = {name: value for name, value in config.to_dict().items() if value != defaults.get(name)}
     strength = "alpha" if "alpha" in defaults else "lora_alpha"
-    kept = {"r": config.r, strength: getattr(config, strength)} | changed
+    asked = {"rank_pattern": {}}  # diffusers 0.34 does not load without
+    kept = {"r": config.r, strength: getattr(config, strength)} | asked | changed
     kept.pop("init_lora_weights", None)
     return {name: sorted(value) if isinstance(value, set) else value for name, value in kept.items()}
 

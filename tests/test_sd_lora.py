@@ -162,7 +162,7 @@ def test_what_is_written_makes_the_same_pictures_in_a_fresh_pipeline(folder, tmp
 
 
 def test_the_header_says_only_what_is_not_pefts_default(folder, tmp_path):
-    """Other versions of peft refuse what they do not know."""
+    """Other versions of peft refuse what they do not know; diffusers 0.34 wants to be told of ranks."""
     mine = load(folder)
     sd_lora.add(mine.unet, Adapters(2, 8.0, "rslora"), seed=0)
     sd_lora.save(mine, tmp_path)
@@ -171,6 +171,7 @@ def test_the_header_says_only_what_is_not_pefts_default(folder, tmp_path):
     assert settings == {
         "unet.r": 2,
         "unet.lora_alpha": 8.0,
+        "unet.rank_pattern": {},
         "unet.use_rslora": True,
         "unet.target_modules": ["to_k", "to_out.0", "to_q", "to_v"],
     }
