@@ -34,14 +34,14 @@ PROBES = (
 """Sentences that an export is checked with: case, signs, accents, emptiness, more than any model reads."""
 
 START, END = "<|startoftext|>", "<|endoftext|>"
-_BLOCK = {
+BLOCK = {
     "ln_1": "layer_norm1",
     "attn.out_proj": "self_attn.out_proj",
     "ln_2": "layer_norm2",
     "mlp.c_fc": "mlp.fc1",
     "mlp.c_proj": "mlp.fc2",
 }
-_OUTSIDE = {
+OUTSIDE = {
     "visual.class_embedding": "vision_model.embeddings.class_embedding",
     "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
     "visual.conv1.weight": "vision_model.embeddings.patch_embedding.weight",
@@ -165,8 +165,8 @@ def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         plain = name.removeprefix("text.")  # of text towers in a class of their own
         if ".resblocks." in plain:
             weights |= _block(plain, value)
-        elif plain in _OUTSIDE:
-            weights[_OUTSIDE[plain]] = value.contiguous()
+        elif plain in OUTSIDE:
+            weights[OUTSIDE[plain]] = value.contiguous()
         elif plain in _PROJECTIONS:
             weights[_PROJECTIONS[plain]] = value.T.contiguous()
         elif plain == "logit_scale":
@@ -187,9 +187,9 @@ def _block(name: str, value: Tensor) -> dict[str, Tensor]:
         parts = zip("qkv", value.chunk(3), strict=True)
         kind = inner.removeprefix("attn.in_proj_")
         return {f"{layer}.self_attn.{part}_proj.{kind}": rows.contiguous() for part, rows in parts}
-    if module not in _BLOCK:
+    if module not in BLOCK:
         raise ModelError(f"weight {name} has no place in a CLIPModel of transformers; use --format open_clip")
-    return {f"{layer}.{_BLOCK[module]}.{kind}": value.contiguous()}
+    return {f"{layer}.{BLOCK[module]}.{kind}": value.contiguous()}
 
 
 def config_of(model: ClipModel, half: bool = False) -> dict[str, Any]:

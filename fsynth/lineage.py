@@ -29,12 +29,13 @@ class Lineage:
 def newest_run(runs: Path | None = None) -> Path | None:
     """The sd-train run that finished last under ``runs/``, or None."""
     results = (runs or outputs.RUNS).glob("*/result.json")
-    finished = [path for path in results if _holds_a_picture_model(path.parent / "model")]
+    finished = [path for path in results if holds_pipeline(path.parent / "model")]
     newest = max(finished, key=lambda path: (path.stat().st_mtime_ns, path.parent.name), default=None)
     return newest.parent if newest else None
 
 
-def _holds_a_picture_model(folder: Path) -> bool:
+def holds_pipeline(folder: Path) -> bool:
+    """Whether a folder holds a model that draws: a pipeline, or adapters for one."""
     return (folder / INDEX).is_file() or (folder / LORA_WEIGHTS).is_file()
 
 

@@ -178,6 +178,23 @@ def has(network: nn.Module | None) -> bool:
     return hasattr(network, "peft_config")
 
 
+def weight(module: nn.Module) -> torch.Tensor:
+    """The weights that a module's adapter changes when it is merged; they are float32 or half."""
+    return module.get_base_layer().weight.detach()  # type: ignore[operator]
+
+
+def merge(network: nn.Module) -> None:
+    """Fold the adapters into the weights, and leave a network without any."""
+    for name in modules(network):
+        module: Any = network.get_submodule(name)
+        module.merge()
+        above, _, own = name.rpartition(".")
+        setattr(network.get_submodule(above), own, module.get_base_layer())
+    if has(network):
+        del network.peft_config
+        network._hf_peft_config_loaded = False  # type: ignore[assignment]
+
+
 # --------------------------------------------------------------------------------------------------
 # reading and writing
 
@@ -195,11 +212,12 @@ def save(pipeline: DiffusionPipeline, folder: Path) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for part, network in pipeline.components.items():
         if isinstance(network, nn.Module) and has(network):
+            (adapter,) = network.peft_config
             state = {
                 _key(part, name): value.detach().cpu().contiguous()
-                for name, value in get_peft_model_state_dict(network).items()
+                for name, value in get_peft_model_state_dict(network, adapter_name=adapter).items()
             }
-            settings = _plain(network.peft_config["default"])
+            settings = _plain(network.peft_config[adapter])
             given |= {f"{part}_lora_layers": state, f"{part}_lora_adapter_metadata": dict(settings)}
     type(pipeline).save_lora_weights(folder, **given)
     return settings

@@ -20,7 +20,6 @@ from fsynth.data import (
     cleaning,
     drawn_archive,
     export_folder,
-    export_record,
     export_rows,
     fashion_synthesis,
     hdf5_pictures,
@@ -30,6 +29,7 @@ from fsynth.data import (
     places,
     sources,
     splits,
+    terms,
 )
 from fsynth.data.export_folder import PICTURES, Export
 from fsynth.data.export_formats import FORMATS
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 MEGABYTE = 10**6
 NAMES = (splits.TRAIN, splits.VALIDATION, splits.TEST)
 ROOM = 4096  # bytes that a row takes beside its picture, at most: headers, sentence, rounding to blocks
-DRAWN = "the drawings are CC0"
-DEEPFASHION = "of DeepFashion's, copies too are for non-commercial research only and not to be passed on"
-OTHER = "the terms that the pictures came with hold for the copies"
 
 
 @dataclass(frozen=True)
@@ -173,7 +170,7 @@ def _rows_job(config: DataExportConfig) -> _Job:
         facts={
             "division": source.rows,
             "drawn": source.drawn,
-            "terms": _terms(source.drawn, source.what, source.root),
+            "terms": source.terms,
         },
         what=f"{counted(sum(rows.values()), 'picture')} ({numbers}) as {config.format}",
         size=size,
@@ -278,17 +275,9 @@ def _hdf5_job(config: DataExportConfig) -> _Job:
 
     plan = {"format": "hdf5", "source": str(zipped.path.resolve()), "member": member, "bytes": size}
     plan[PICTURES] = picture_files.file_state(zipped.path)
-    facts = {"terms": _terms(drawn_archive.holds_drawings(where), "FashionSynthesis", place.root)}
+    facts = {"terms": terms.of(drawn_archive.holds_drawings(where), "FashionSynthesis", place.root)}
     use = f"with {config.output} anywhere under {place.root}, it is read instead of {layout.HDF5_ZIP}"
     return _Job(plan, facts, f"{layout.HDF5} out of {zipped.path}", size, size, use, write)
-
-
-def _terms(drawn: bool, what: str, root: Path | str) -> str:
-    """Under whose terms the pictures are; those of an export, under the terms of what was exported."""
-    if drawn:
-        return DRAWN
-    ours = what.startswith(("FashionSynthesis", "DeepFashion"))
-    return export_record.terms(root) or (DEEPFASHION if ours else OTHER)
 
 
 def _megabytes(size: int) -> str:

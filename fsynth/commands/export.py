@@ -1,19 +1,31 @@
-"""`fsynth export`: a CLIP model as a folder for transformers or open_clip, checked after writing."""
+"""`fsynth export`: a model as files for other tools, checked after writing."""
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fsynth import clip_export, clip_model, outputs
+from fsynth import clip_export, clip_model, lineage, outputs, sd_folder
 from fsynth.clip_model import ClipModel
 from fsynth.config import ExportConfig
 from fsynth.console import say
+from fsynth.outputs import write_text
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from fsynth.model_card import Facts
+
+CLIP_FORMATS = ("transformers", "open_clip")
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """``difference``: the largest between features of unit length, before and as the library loads them."""
+    """``difference``: the largest, before and as the library loads it: of CLIP between features of unit
+    length, of diffusion between weights, of adapters in parts of the largest change."""
 
     folder: Path
     model: str
@@ -22,14 +34,99 @@ class ExportResult:
 
 
 def main(config: ExportConfig) -> ExportResult:
-    """Write the folder, load it as its library does, and compare features.
+    """Write the folder, load it as its readers do, and compare.
 
     Raises:
         ModelError: a model that is unknown, broken, of an architecture that the format cannot hold, or that
-            gives other features there. Nothing is left then.
+            is another one when it is loaded again. Nothing is left then.
         OutputError: an output folder that is not empty.
     """
     outputs.choose_folder(config.output, "export")
+    if config.format in CLIP_FORMATS or (config.format is None and not _draws(config.model)):
+        return _export_clip(dataclasses.replace(config, format=config.format or "transformers"))
+    return _export_pipeline(dataclasses.replace(config, format=config.format or "diffusers"))
+
+
+def _draws(model: str) -> bool:
+    """Whether a name without a format means a diffusion model: what a folder holds, a file (CLIP's stand
+    behind an architecture's name), a hub name (CLIP's begin with hf-hub:)."""
+    place = Path(model).expanduser()
+    if place.is_dir():
+        return any(lineage.holds_pipeline(folder) for folder in (place, place / "model"))
+    return place.is_file() or bool(re.fullmatch(r"[\w.-]+/[\w.-]+", model))
+
+
+# --------------------------------------------------------------------------------------------------
+# diffusion
+
+
+def _export_pipeline(config: ExportConfig) -> ExportResult:
+    import torch
+
+    from fsynth import model_card, sd_export, sd_model
+
+    format = str(config.format)
+    found = sd_folder.find(config.model)
+    sd_export.refuse(found, format)
+    origin = lineage.trace(config.model)
+    known = model_card.facts(found, origin)
+    say(f"model: {found.lora or found.name}, from {known.base}")
+    pipeline = sd_model.load_pipeline(found, dtype=torch.float32, device="cpu")
+    sd_export.prepare(pipeline, format, config.half)
+    resolution = origin.resolution or sd_model.native_resolution(found)
+    with outputs.whole_folder(config.output, "export") as (staging, final):
+        entries = _entries(pipeline, known, final.name, format, resolution)
+        written = sd_export.write(pipeline, found, format, staging, final.name, config.half, entries)
+        difference = sd_export.check(pipeline, found, format, written)
+        place = final / written.relative_to(staging)
+        _write_card(pipeline, known, staging, place, format, found.safety_checker)
+    same = f"is the same to {difference:.1g}" if difference else "is the same"
+    say(f"checked: loaded again by diffusers, it {same}")
+    say(f"model card: {final / model_card.FILE}; {known.conditions}")
+    return ExportResult(final, found.name, format, difference)
+
+
+def _entries(
+    pipeline: DiffusionPipeline, known: Facts, title: str, format: str, resolution: int
+) -> dict[str, str]:
+    """Of a file's header; a family that has no original layout gets none."""
+    from fsynth import modelspec, sd_export, sd_original
+
+    if type(pipeline).__name__ not in sd_original.KINDS:
+        return {}
+    return modelspec.describe(
+        sd_original.generation(pipeline),
+        pipeline.scheduler.config.prediction_type,  # type: ignore[attr-defined]
+        title=title,
+        resolution=resolution,
+        base=known.base,
+        licence=known.conditions,
+        original=format in ("single-file", "comfyui"),
+        adapter=format not in sd_export.WHOLE,
+    )
+
+
+def _write_card(
+    pipeline: DiffusionPipeline, known: Facts, folder: Path, place: Path, format: str, checker: str | None
+) -> None:
+    from fsynth import model_card
+
+    card = model_card.text(
+        known,
+        name=place.stem if place.suffix else place.name,
+        format=format,
+        place=place.name,
+        v_prediction=pipeline.scheduler.config.get("prediction_type") == "v_prediction",  # type: ignore
+        safety_checker=checker if format == "diffusers" else None,
+    )
+    write_text(folder / model_card.FILE, card)
+
+
+# --------------------------------------------------------------------------------------------------
+# CLIP
+
+
+def _export_clip(config: ExportConfig) -> ExportResult:
     model = clip_model.load(config.model)
     if config.format == "transformers":
         clip_export.refuse(model)
@@ -41,8 +138,8 @@ def main(config: ExportConfig) -> ExportResult:
         difference = write(model, staging, config.half)
     same = f"differ by {difference:.1g} at most" if difference else "are the same"
     say(f"checked: features {same}, loaded by {config.format}")
-    say(f"load it: {_usage(config.format, final)}")
-    return ExportResult(final, model.source, config.format, difference)
+    say(f"load it: {_usage(str(config.format), final)}")
+    return ExportResult(final, model.source, str(config.format), difference)
 
 
 def _write_transformers(model: ClipModel, folder: Path, half: bool) -> float:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 class SDTrainResult:
     """``loss`` is the last epoch's mean; ``epoch`` the one whose weights were kept: 0 is before the first
     step, None the last where no rows chose. ``validation`` is None when --set validation.rows=0; its losses
-    compare with those of other runs of the same model, data and resolution."""
+    compare with those of other runs of the same model, data and resolution. ``terms`` are the pictures'."""
 
     folder: Path
     model: str
@@ -54,6 +54,7 @@ class SDTrainResult:
     loss: float
     validation: LossComparison | None
     reload_difference: float
+    terms: str
     seconds: float = 0.0
 
 
@@ -145,6 +146,7 @@ def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) ->
         model=student.found.name,
         synthetic=source.synthetic,
         drawn=source.drawn,
+        terms=source.terms,
         processes=run.world,
         images=len(rows),
         resolution=rows.pictures.resolution,

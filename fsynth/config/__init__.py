@@ -14,7 +14,6 @@ from fsynth.config.clip import (
     ClipFinetuneOptimizer,
     ClipFinetuneTuning,
     ClipFinetuneValidation,
-    ExportConfig,
 )
 from fsynth.config.data import (
     DataCheckConfig,
@@ -23,7 +22,7 @@ from fsynth.config.data import (
     DataMakeConfig,
     DataReportConfig,
 )
-from fsynth.config.samples import ReportConfig, SampleConfig, ScoreConfig, ScorerSettings
+from fsynth.config.samples import ExportConfig, ReportConfig, SampleConfig, ScoreConfig, ScorerSettings
 from fsynth.config.sd import (
     SDCacheConfig,
     SDTrainBuckets,

@@ -182,16 +182,3 @@ class ClipEvalConfig(GroupSettings, ZeroShotSettings, SheetSettings, PictureSett
     n_samples: int = setting(5000, "held-out pairs to retrieve among", least=1)
     seed: int = setting(0, "draws the pairs where there are more", least=0)
     workers: int = setting(0, "loader processes; 0 reads in the main process", "Hardware", least=0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportConfig(OutputSettings):
-    """Write a CLIP model as a folder that other libraries load, and check that they get the same features."""
-
-    model: str = setting(
-        ..., "run or model folder, NAME:TAG of open_clip, NAME:FILE, hf-hub:ORG/REPOSITORY or tiny"
-    )
-    format: Literal["transformers", "open_clip"] = setting(
-        "transformers", "CLIPModel of transformers (vision transformers as OpenAI made them), or open_clip"
-    )
-    half: bool = setting(False, "store weights in float16, half the size")

@@ -73,3 +73,23 @@ class ReportConfig(Checked):
     title: str | None = setting(None, "head of the page (default: the folder's name)")
     output: Path | None = setting(None, "file to write (default: FOLDER/report.html)", "Output")
     pictures: bool = setting(True, "show up to 64 thumbnails of the data, 128 px at most")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(OutputSettings):
+    """Write a model as other tools load it, and check that they get the same one."""
+
+    model: str = setting(
+        ...,
+        "run or model folder, or tiny; of CLIP also NAME:TAG of open_clip, NAME:FILE, hf-hub:ORG/REPOSITORY, "
+        "of diffusion ORG/REPOSITORY",
+    )
+    format: (
+        Literal["transformers", "open_clip", "diffusers", "single-file", "lora", "kohya", "comfyui"] | None
+    ) = setting(
+        None,
+        "of CLIP transformers (CLIPModel) or open_clip; of diffusion diffusers (a folder) or single-file (a "
+        "checkpoint), with adapters merged in, or adapters alone as lora (for diffusers), kohya or comfyui "
+        "(default: transformers, or diffusers)",
+    )
+    half: bool = setting(False, "store weights in float16, half the size")

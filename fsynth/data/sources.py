@@ -24,6 +24,7 @@ from fsynth.data import (
     places,
     splits,
     streams,
+    terms,
 )
 from fsynth.data.rows import Opened
 from fsynth.errors import ConfigError, DataError
@@ -68,6 +69,11 @@ class Source:
     def held_out(self) -> tuple[str, datasets.Dataset]:
         """The rows that losses are watched on in training, with the name of their split."""
         return (splits.TEST, self.test) if self.validation is None else (splits.VALIDATION, self.validation)
+
+    @property
+    def terms(self) -> str:
+        """Under whose terms the pictures are."""
+        return terms.of(self.drawn, self.what, self.root)
 
     def announce(self) -> None:
         """Say what was opened, what was left out and how the rest is divided."""

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from fsynth import cli
-from fsynth.commands import data_export
-from fsynth.data import export_formats, sources
+from fsynth.data import export_formats, sources, terms
 from fsynth.data.labels import LABELS
 from fsynth.errors import ConfigError, DataError
 from tests.data import exports, make_fixture
@@ -218,7 +217,7 @@ def test_drawings_are_known_as_drawings_when_they_come_back(tmp_path):
     drawn = synthetic.make_archive(tmp_path / "drawn", rows=8, size=32, workers=0)
     exports.benchmark(drawn, tmp_path / "out")
     assert sources.open_source(tmp_path / "out").drawn
-    assert json.loads((tmp_path / "out" / "export.json").read_text())["terms"] == data_export.DRAWN
+    assert json.loads((tmp_path / "out" / "export.json").read_text())["terms"] == terms.DRAWN
 
 
 def test_terms_go_on_with_the_copies_of_copies(benchmark_folder, tmp_path):
@@ -228,7 +227,7 @@ def test_terms_go_on_with_the_copies_of_copies(benchmark_folder, tmp_path):
     for number, data in enumerate((tmp_path / "second", file)):
         exports.export(data, tmp_path / str(number))
         record = json.loads((tmp_path / str(number) / "export.json").read_text())
-        assert record["terms"] == data_export.DEEPFASHION and not record["drawn"]
+        assert record["terms"] == terms.DEEPFASHION and not record["drawn"]
 
 
 def test_the_commands_of_the_documentation_run(tmp_path, monkeypatch):
