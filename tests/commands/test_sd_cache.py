@@ -99,11 +99,19 @@ def test_mirrored_pictures_are_found_by_runs_that_mirror(data, tmp_path, monkeyp
     assert small_sd.log(plain.folder, "step", "loss") != losses[0]
 
 
-def test_two_processes_share_the_work_and_one_finds_it(data, tiny, tmp_path, folder):
-    command = ["sd-cache", "--data", str(data), "--model", str(tiny), "--held-out", "3", "--dir"]
-    launches.torchrun(2, "-m", "fsynth", *command, str(tmp_path / "two"))
-    one = sd_cache.main(SDCacheConfig(data=data, model=str(tiny), held_out=3, dir=tmp_path / "two"))
-    assert one.encoded == 0 and len(list(one.folder.glob("*.safetensors"))) == 6  # a shard a size, twice
+def test_two_processes_share_the_encoding_and_learn_what_one_learns(data, tiny, tmp_path):
+    """In three sizes, of three pictures each: batches of two and one, so that one process gets padding."""
+    command = ["sd-train", "--data", str(data), "--model", str(tiny), "--lr", "1e-3", "--epochs", "2"]
+    command += ["--batch-size", "2", "--set", "validation.rows=3", "--set", "validation.noise_levels=2"]
+    command += ["--set", "validation.pictures=0", "--set", "cache.latents=disk", "--output", tmp_path / "two"]
+    launches.torchrun(2, "-m", "fsynth", *command, "--set", f"cache.dir={tmp_path / 'latents'}")
+    shared = sd_cache.main(SDCacheConfig(data=data, model=str(tiny), held_out=3, dir=tmp_path / "latents"))
+    assert shared.encoded == 0
+    assert len(list(shared.folder.glob("*.safetensors"))) == 6  # a shard a size, of either kind of rows
+    one = _train(data, tmp_path / "one")
+    for keys in (("step", "loss"), ("epoch", "epoch_loss", "validation_loss")):
+        logs = [small_sd.log(folder, *keys) for folder in (one.folder, tmp_path / "two")]
+        np.testing.assert_allclose(*logs, rtol=1e-5)
 
 
 def test_the_command_prints_its_folder_and_its_result(data, tmp_path, capsys):
