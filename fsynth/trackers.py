@@ -11,11 +11,14 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fsynth import outputs
 from fsynth.console import say
 from fsynth.errors import ConfigError, MissingPackage, reason
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "comet": "comet_ml"}
 """Tracker -> the package that it needs, as it is imported."""
@@ -193,5 +196,18 @@ def _show(tracker: Any, title: str, files: Sequence[Path], step: int) -> None:
         return
     import numpy as np
 
-    arrays = np.stack([np.asarray(picture) for picture in pictures])
+    arrays = np.stack([np.asarray(picture) for picture in _of_one_size(pictures)])
     tracker.log_images({title: arrays}, step=step, dataformats="NHWC")
+
+
+def _of_one_size(pictures: Sequence[Image.Image]) -> list[Image.Image]:
+    """In the middle of white ones as wide and high as the widest and highest: TensorBoard takes no others."""
+    from PIL import Image
+
+    whole = tuple(max(sides) for sides in zip(*(picture.size for picture in pictures), strict=True))
+    found = []
+    for picture in pictures:
+        ground = Image.new("RGB", whole, "white")
+        ground.paste(picture, ((whole[0] - picture.width) // 2, (whole[1] - picture.height) // 2))
+        found.append(ground)
+    return found

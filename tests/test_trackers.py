@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
@@ -135,7 +136,7 @@ def test_tensorboard_shows_what_was_logged_and_drawn(tmp_path):
 
     pictures = [tmp_path / f"{number}.png" for number in (1, 2)]
     for number, file in enumerate(pictures):
-        Image.fromarray(np.full((8, 8, 3), 50 * number, np.uint8)).save(file)
+        Image.fromarray(np.full((8 + 4 * number, 8, 3), 50 * number, np.uint8)).save(file)  # of two sizes
     mirror = trackers.Mirror(tmp_path, ("tensorboard",), "fsynth", RECIPE)
     for step in (1, 2, 3):
         mirror.log({"step": step, "seconds": 1.0, "loss": 1 / step, "validation_losses": [1.0]})
@@ -146,5 +147,8 @@ def test_tensorboard_shows_what_was_logged_and_drawn(tmp_path):
     again.finish()
     found = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"scalars": 0}).Reload()
     assert [(event.step, event.value) for event in found.Scalars("loss")] == [(1, 1.0), (2, 0.5), (3, 0.25)]
-    assert found.Images("before")[0].width == 2 * 8  # side by side
+    (shown,) = found.Images("before")  # side by side, the smaller one on white
+    drawn = np.asarray(Image.open(io.BytesIO(shown.encoded_image_string)))
+    assert drawn.shape == (12, 16, 3)
+    assert drawn[:, 0].mean(1).tolist() == [255] * 2 + [0] * 8 + [255] * 2 and (drawn[:, 8:] == 50).all()
     assert not any(b"secret" in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())

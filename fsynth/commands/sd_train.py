@@ -241,12 +241,18 @@ def _resolve(config: SDTrainConfig, source: Source, found: Found) -> SDTrainConf
         config,
         data=source.setting,
         fingerprint=source.fingerprint,
-        password_file=config.password_file.resolve() if config.password_file else None,
+        password_file=_absolute(config.password_file),
         model=found.name,
+        cache=dataclasses.replace(config.cache, dir=_absolute(config.cache.dir)),
         batch_size=sd_choices.batch_size(config.batch_size, images),
         resolution=sd_choices.resolution(config.resolution, found, width, height),
         lr=sd_choices.learning_rate(config.lr, config.lora_rank is not None),
     )
+
+
+def _absolute(place: Path | None) -> Path | None:
+    """A resumed run may start in another folder."""
+    return place.expanduser().resolve() if place else None
 
 
 def _optimizer(config: SDTrainConfig, student: Student, rows: TrainingRows) -> tuple[Any, Any]:
