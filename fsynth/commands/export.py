@@ -12,6 +12,7 @@ from fsynth import clip_export, clip_model, lineage, outputs, sd_folder
 from fsynth.clip_model import ClipModel
 from fsynth.config import ExportConfig
 from fsynth.console import say
+from fsynth.errors import ConfigError
 from fsynth.outputs import write_text
 
 if TYPE_CHECKING:
@@ -25,12 +26,14 @@ CLIP_FORMATS = ("transformers", "open_clip")
 @dataclass(frozen=True)
 class ExportResult:
     """``difference``: the largest, before and as the library loads it: of CLIP between features of unit
-    length, of diffusion between weights, of adapters in parts of the largest change."""
+    length, of diffusion between weights, of adapters in parts of the largest change. ``address``: on the
+    hub, where it was uploaded."""
 
     folder: Path
     model: str
     format: str
     difference: float
+    address: str = ""
 
 
 def main(config: ExportConfig) -> ExportResult:
@@ -39,12 +42,20 @@ def main(config: ExportConfig) -> ExportResult:
     Raises:
         ModelError: a model that is unknown, broken, of an architecture that the format cannot hold, or that
             is another one when it is loaded again. Nothing is left then.
-        OutputError: an output folder that is not empty.
+        ConfigError: an upload that nobody agreed to, or that is not possible.
+        OutputError: an output folder that is not empty, a hub that refuses.
     """
     outputs.choose_folder(config.output, "export")
+    _check_hub_flags(config)
     if config.format in CLIP_FORMATS or (config.format is None and not _draws(config.model)):
         return _export_clip(dataclasses.replace(config, format=config.format or "transformers"))
     return _export_pipeline(dataclasses.replace(config, format=config.format or "diffusers"))
+
+
+def _check_hub_flags(config: ExportConfig) -> None:
+    given = next((flag for flag in ("public", "yes") if getattr(config, flag)), None)
+    if given and config.push_to_hub is None:
+        raise ConfigError(f"--{given} belongs to --push-to-hub ORG/NAME; give that, too, or leave it out")
 
 
 def _draws(model: str) -> bool:
@@ -63,13 +74,17 @@ def _draws(model: str) -> bool:
 def _export_pipeline(config: ExportConfig) -> ExportResult:
     import torch
 
-    from fsynth import model_card, sd_export, sd_model
+    from fsynth import hub_upload, model_card, sd_export, sd_model
 
     format = str(config.format)
+    if config.push_to_hub:
+        hub_upload.check(config.push_to_hub)
     found = sd_folder.find(config.model)
     sd_export.refuse(found, format)
     origin = lineage.trace(config.model)
     known = model_card.facts(found, origin)
+    if config.push_to_hub:
+        hub_upload.confirm(config.push_to_hub, known.conditions, config.public, config.yes)
     say(f"model: {found.lora or found.name}, from {known.base}")
     pipeline = sd_model.load_pipeline(found, dtype=torch.float32, device="cpu")
     sd_export.prepare(pipeline, format, config.half)
@@ -79,11 +94,15 @@ def _export_pipeline(config: ExportConfig) -> ExportResult:
         written = sd_export.write(pipeline, found, format, staging, final.name, config.half, entries)
         difference = sd_export.check(pipeline, found, format, written)
         place = final / written.relative_to(staging)
-        _write_card(pipeline, known, staging, place, format, found.safety_checker)
+        _write_card(pipeline, known, staging, place, config, found.safety_checker)
     same = f"is the same to {difference:.1g}" if difference else "is the same"
     say(f"checked: loaded again by diffusers, it {same}")
     say(f"model card: {final / model_card.FILE}; {known.conditions}")
-    return ExportResult(final, found.name, format, difference)
+    address = ""
+    if config.push_to_hub:
+        address = hub_upload.upload(final, config.push_to_hub, config.public)
+        say(f"uploaded: {address}")
+    return ExportResult(final, found.name, format, difference, address)
 
 
 def _entries(
@@ -107,17 +126,22 @@ def _entries(
 
 
 def _write_card(
-    pipeline: DiffusionPipeline, known: Facts, folder: Path, place: Path, format: str, checker: str | None
+    pipeline: DiffusionPipeline,
+    known: Facts,
+    folder: Path,
+    place: Path,
+    config: ExportConfig,
+    checker: str | None,
 ) -> None:
     from fsynth import model_card
 
     card = model_card.text(
         known,
         name=place.stem if place.suffix else place.name,
-        format=format,
-        place=place.name,
+        format=str(config.format),
+        place=config.push_to_hub or place.name,
         v_prediction=pipeline.scheduler.config.get("prediction_type") == "v_prediction",  # type: ignore
-        safety_checker=checker if format == "diffusers" else None,
+        safety_checker=checker if config.format == "diffusers" else None,
     )
     write_text(folder / model_card.FILE, card)
 
@@ -127,6 +151,8 @@ def _write_card(
 
 
 def _export_clip(config: ExportConfig) -> ExportResult:
+    if config.push_to_hub:
+        raise ConfigError("--push-to-hub is for diffusion models; upload a CLIP model with `hf upload`")
     model = clip_model.load(config.model)
     if config.format == "transformers":
         clip_export.refuse(model)

@@ -93,3 +93,8 @@ class ExportConfig(OutputSettings):
         "(default: transformers, or diffusers)",
     )
     half: bool = setting(False, "store weights in float16, half the size")
+    push_to_hub: str | None = setting(
+        None, "upload a diffusion model to this repository, ORG/NAME, after asking", "Output"
+    )
+    public: bool = setting(False, "let all see a repository that is made (default: private)", "Output")
+    yes: bool = setting(False, "upload without asking", "Output")

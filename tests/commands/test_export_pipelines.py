@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 
 import numpy as np
@@ -11,10 +12,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from fsynth import cli, sd_folder, sd_lora, sd_lora_layouts, sd_model
+from fsynth import cli, hub_upload, sd_folder, sd_lora, sd_lora_layouts, sd_model
 from fsynth.commands import export
 from fsynth.config import ExportConfig
-from fsynth.errors import ModelError
+from fsynth.errors import ConfigError, ModelError
 from fsynth.sd_lora import Adapters
 from tests import sd_families
 from tests.reference import ldm_names
@@ -223,3 +224,35 @@ def test_a_run_tells_its_card_what_it_learnt(base, lora, tmp_path):
     assert "- a hat" in card and "the fine-tuned model is better on held-out rows" in card
     assert "it learnt from DeepFashion's pictures, which are for non-commercial research only" in card
     assert "license: other\nlicense_name: terms-of-the-base-model-and-of-the-pictures" in card
+
+
+def test_an_upload_is_agreed_to_before_the_weights_are_read(base, tmp_path, monkeypatch, capsys):
+    calls = []
+    monkeypatch.setattr(hub_upload, "check", lambda name: calls.append(("check", name)))
+    monkeypatch.setattr(hub_upload, "upload", lambda *given: calls.append(given) or "https://hub/me/dress")
+    arguments = [
+        "export",
+        "--model",
+        str(base),
+        "--output",
+        str(tmp_path / "out"),
+        "--push-to-hub",
+        "me/dress",
+    ]
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert cli.run(arguments) == 1
+    said = capsys.readouterr().err
+    assert "uploaded to me/dress, private; the base model's licence is not known here" in said
+    assert said.endswith("fsynth: nothing is uploaded before somebody agrees; add --yes\n")
+    assert calls == [("check", "me/dress")] and list(tmp_path.iterdir()) == []
+    assert cli.run([*arguments, "--yes"]) == 0
+    assert calls[-1] == (tmp_path / "out", "me/dress", False)
+    assert "uploaded: https://hub/me/dress" in capsys.readouterr().err
+    assert "from_pretrained('me/dress')" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_flags_of_uploads_alone_are_refused(base):
+    with pytest.raises(ConfigError, match=r"--public belongs to --push-to-hub ORG/NAME"):
+        export.main(ExportConfig(model=str(base), public=True))
+    with pytest.raises(ConfigError, match=r"--push-to-hub is for diffusion models; upload a CLIP model"):
+        export.main(ExportConfig(model="tiny", push_to_hub="me/dress"))
