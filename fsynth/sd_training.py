@@ -99,7 +99,7 @@ class HeldOut:
         noise_levels: int,
         batch_size: int,
     ) -> None:
-        self.noise_levels = noise_levels
+        self.pictures, self.noise_levels = pictures, noise_levels
         captions = Captions(pipeline, pictures.texts)
         self.objective = sd_model.Objective(pipeline, captions)
         timesteps = pipeline.scheduler.config.num_train_timesteps

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsynth import lineage, sd_choices, sd_folder, sd_model, sd_moments, sd_student, trackers
+from fsynth import lineage, nearest, sd_choices, sd_folder, sd_model, sd_moments, sd_student, trackers
 from fsynth.checkpoints import check_place, weights_signature
 from fsynth.comparison import LossComparison
 from fsynth.config import SDTrainConfig
 from fsynth.console import counted, say
 from fsynth.data.augmentation import Augmentation
 from fsynth.data.sources import Source, open_source
-from fsynth.errors import ConfigError, FsynthError, ModelError
+from fsynth.errors import ConfigError, FsynthError, ModelError, reason
 from fsynth.launch import resolve_precision
 from fsynth.order import Order, choose_rows
 from fsynth.run import Run
@@ -140,6 +140,8 @@ def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) ->
     if run.is_main:
         student.save(run.folder / "model")
     _draw_after(config, source, run, pipeline, prompts)  # in the same autocast as before
+    if run.is_main and held_out is not None and prompts:
+        _find_nearest(run.folder, rows.pictures, held_out.pictures)
     trained = run.unwrap(denoiser)
     result = SDTrainResult(
         folder=run.folder,
@@ -189,8 +191,16 @@ def _draw_after(
     try:
         _draw(config, source, run, pipeline, prompts, "after")
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        say(f"note: no pictures after training ({reason}); the model is saved: draw some with fsynth sample")
+        why = reason(error)
+        say(f"note: no pictures after training ({why}); the model is saved: draw some with fsynth sample")
+
+
+def _find_nearest(folder: Path, training: Pictures, held_out: Pictures) -> None:
+    """As `_draw_after`: the model is saved."""
+    try:
+        nearest.say_found(nearest.write(folder, training, held_out))
+    except Exception as error:
+        say(f"note: no training pictures were compared with the drawn ones ({reason(error)})")
 
 
 # --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsynth.data.row_pictures import row_of
 from fsynth.errors import FsynthError
-from fsynth.report import files
+from fsynth.report import files, nearest
 from fsynth.report.blocks import NOTICE, THUMBNAIL, Card, Gallery, Options, Picture, Section
 from fsynth.report.data_uris import data_uri
 from fsynth.report.retrieval_sheets import room
@@ -39,17 +39,21 @@ def training_pictures(folder: Path, options: Options) -> Section | None:
     Asks for no password: where none is at hand, or the data have moved, the section says so instead.
     """
     settings = files.record_of(folder / "run.yaml") or {}
-    most = min(MOST, options.thumbnails - room(folder, options))
-    if most <= 0 or "n_images" not in settings:
-        return None
+    left = options.thumbnails - room(folder, options)
+    found = nearest.distances(folder)
+    pairs = nearest.drawn(folder)[: max(0, left)]
+    most = min(MOST, left - len(pairs))
+    if left <= 0 or "n_images" not in settings:
+        return Section("Training pictures", nearest.LEAD, found) if found else None
     try:
         source = _open(settings)
         cards, rows = _cards(source, settings, most)
+        beside = nearest.beside(folder, source.train, pairs)
     except FsynthError as error:
-        return Section("Training pictures", f"Left out: {error}.", ())
-    gallery = Gallery(tuple(cards), training=True)
-    lead = f"{len(cards):,} of the {rows:,} it learnt from."
-    return Section("Training pictures", lead, (gallery,), notice="" if source.drawn else NOTICE)
+        return Section("Training pictures", f"Left out: {error}.", found)
+    galleries = (*beside, Gallery(tuple(cards), training=True)) if cards else beside
+    lead = f"{nearest.LEAD if found else ''} {len(cards):,} of the {rows:,} it learnt from.".strip()
+    return Section("Training pictures", lead, (*found, *galleries), notice="" if source.drawn else NOTICE)
 
 
 def _cards(source: Source, settings: Mapping[str, Any], most: int) -> tuple[list[Card], int]:
