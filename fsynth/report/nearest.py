@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 FILE = "nearest.json"
 MOST = 8
 LEAD = (
-    "What a model knows by heart is drawn again: such a picture is nearer to a training picture than almost all "
-    "held-out ones are, 0 % of which are nearer then."
+    "What a model knows by heart is drawn again: such a picture is nearer to a training picture than almost "
+    "all held-out ones are, 0 % of which are nearer then."
 )
 
 
