@@ -126,7 +126,7 @@ class TrackingSettings(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawSettings(PictureSettings):
+class DrawSettings(RowSettings):
     """Which rows a draw of some takes."""
 
     seed: int = setting(0, "every random draw derives from it", "Training", least=0)
@@ -136,7 +136,7 @@ class DrawSettings(PictureSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings(DrawSettings, OutputSettings):
+class TrainSettings(DrawSettings, PictureSettings, OutputSettings):
     """What every training command has."""
 
     precision: Literal["auto", "no", "fp16", "bf16"] = setting(
