@@ -16,18 +16,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fsynth import outputs, sd_published
+from fsynth import outputs, sd_original, sd_published
 from fsynth.console import say
 from fsynth.data import caches
 from fsynth.errors import ModelError, reason
+from fsynth.sd_original import UNET, VAE
 
 FORMAT_VERSION = 1
 """Raise it when the folders change: they are made again."""
-UNET, VAE = "model.diffusion_model.", "first_stage_model."
 TEXT = {
-    "sd15": "cond_stage_model.transformer.",
-    "sd21": "cond_stage_model.model.",
-    "sdxl": "conditioner.embedders.1.model.",
+    "sd15": sd_original.TEXT["v1"]["text_encoder"],
+    "sd21": sd_original.TEXT["v2"]["text_encoder"],
+    "sdxl": sd_original.TEXT["xl"]["text_encoder_2"],
 }
 """Where a text encoder stands that only this model has; the names are those of `sd_published.FAMILIES`."""
 TITLES = {"sd15": "Stable Diffusion 1.x", "sd21": "Stable Diffusion 2.x", "sdxl": "Stable Diffusion XL"}
@@ -182,8 +182,10 @@ def _convert(file: Path, header: Header, class_name: str, folder: Path) -> None:
         network = getattr(pipeline, part, None)
         if network is None:
             continue
-        weights = {_spelt(part, key): value.contiguous() for key, value in network.state_dict().items()}
-        target = "model" if part.startswith("text_encoder") else "diffusion_pytorch_model"
+        text, weights = part.startswith("text_encoder"), network.state_dict()
+        weights = sd_original.spelt(weights) if text else weights
+        weights = {name: value.contiguous() for name, value in weights.items()}
+        target = "model" if text else "diffusion_pytorch_model"
         save_file(weights, folder / part / f"{target}.safetensors", metadata={"format": "pt"})
 
 
@@ -199,10 +201,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(before)
-
-
-def _spelt(part: str, name: str) -> str:
-    """Text encoders of transformers 5.6 and later have lost a level of names; all versions read the old."""
-    if not part.startswith("text_encoder") or name.startswith(("text_model.", "text_projection.")):
-        return name
-    return f"text_model.{name}"

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from fsynth import outputs  # noqa: E402
+from fsynth import outputs, sd_original  # noqa: E402
 from fsynth.console import say  # noqa: E402
 from fsynth.errors import FsynthError  # noqa: E402
 from fsynth.keyed import seed_of  # noqa: E402
@@ -95,7 +95,7 @@ def _write_weights(name: str, config: Mapping[str, Any], folder: Path, dtype: to
     weights = random_weights(_described(name, config)[1], dtype, seed_of(seed, "random pipeline", name))
     text = name.startswith("text_encoder")
     if text:
-        weights = {_spelt(key): value for key, value in weights.items()}
+        weights = sd_original.spelt(weights)
     file = "model.safetensors" if text else "diffusion_pytorch_model.safetensors"
     save_file(weights, folder / file, metadata={"format": "pt"})
     return sum(value.numel() for value in weights.values())
@@ -131,11 +131,6 @@ def random_weights(network: nn.Module, dtype: torch.dtype, seed: int) -> dict[st
             new.fill_(1)
         weights[name] = new
     return weights
-
-
-def _spelt(name: str) -> str:
-    """Text encoders of transformers 5.6 and later have lost a level of names; all versions read the old."""
-    return name if name.startswith(("text_model.", "text_projection.")) else f"text_model.{name}"
 
 
 if __name__ == "__main__":

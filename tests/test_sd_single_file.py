@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from fsynth import sd_folder, sd_model, sd_published, sd_single_file
+from fsynth import sd_folder, sd_model, sd_original, sd_published, sd_single_file
 from fsynth.errors import ModelError
 from scripts import make_random_pipeline
 
@@ -39,7 +39,6 @@ def small():
 @pytest.fixture(scope="module")
 def files(tmp_path_factory, small):
     """Of each family a folder and the same weights in one file."""
-    sd_original = pytest.importorskip("fsynth.sd_original")
     root, found = tmp_path_factory.mktemp("files"), {}
     for name in FAMILIES:
         (root / name).mkdir()
