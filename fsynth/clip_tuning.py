@@ -1,6 +1,6 @@
 """How a CLIP network learns: which weights, at which rate, what is held still, and what memory it takes.
 
-Everything here but the compiling is a function of names and levels (`fsynth.clip_towers`), so that it holds
+Everything here is a function of names and levels (`fsynth.clip_towers`), so that it holds
 for all kinds of towers that open_clip builds.
 """
 
@@ -12,10 +12,10 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from fsynth import clip_towers
+from fsynth import clip_towers, compiling, optimizers
 from fsynth.clip_towers import TOWERS, Tower
 from fsynth.console import counted
-from fsynth.errors import ConfigError, ModelError, reason
+from fsynth.errors import ConfigError, ModelError
 
 LARGEST_LOGIT_SCALE = math.log(100)
 MOST_WARMUP = 0.2
@@ -157,7 +157,7 @@ def check(warmup: float, compiles: bool) -> None:
             f"hardly train at it; take less than {MOST_WARMUP:g} (0.05 is usual)"
         )
     if compiles:
-        _check_compiler()
+        compiling.check()
 
 
 def describe_rates(optimizer: Any, steps: int, warmup: int) -> list[str]:
@@ -178,13 +178,7 @@ def describe_rates(optimizer: Any, steps: int, warmup: int) -> list[str]:
 
 def make_schedule(optimizer: Any, steps: int, warmup: int) -> torch.optim.lr_scheduler.LambdaLR:
     """Linear rise over ``warmup`` steps, then a cosine to 0 at ``steps``."""
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / (warmup + 1)
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, optimizers.shape("cosine", steps, warmup))
 
 
 def largest_scale(network: nn.Module) -> float:
@@ -241,20 +235,11 @@ def _checkpoint(network: nn.Module, tower: Tower) -> bool:
     return True
 
 
-def _check_compiler() -> None:
-    """Try to compile something small for the device that will train.
-
-    Raises:
-        ConfigError: it does not work on this machine.
-    """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.compile(lambda value: value * 2 + 1)(torch.ones(8, device=device))
-    except Exception as error:  # whatever the compiler, or what it calls, raises
-        raise ConfigError(f"memory.compile: this machine cannot ({reason(error)}); leave it out") from None
+# --------------------------------------------------------------------------------------------------
+# memory for time
 
 
 def compile_training(network: nn.Module) -> None:
-    """Compile what happens when the network is called. Its parts, through which pictures and sentences are
-    encoded to be scored, its weights and their names stay as they are."""
-    network.compile()
+    """Compile what happens when the network is called; its parts, through which pictures and sentences are
+    encoded to be scored, stay as they are."""
+    compiling.compile_calls(network)

@@ -18,6 +18,7 @@ code 1. Anything else that escapes a command is our bug and keeps its traceback.
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
@@ -62,6 +63,19 @@ class DivergedError(FsynthError):
 
 class MissingPackage(FsynthError):
     """A package, or a system library that it needs, is not there."""
+
+
+def need(package: str, what: str) -> None:
+    """Refuse what needs a package that is not installed.
+
+    Args:
+        what: the setting, for the message.
+
+    Raises:
+        MissingPackage: with how to install it.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise MissingPackage(f"{what} needs {package}, which is not installed: pip install {package}")
 
 
 def not_now(what: object, error: OSError, number: int | None = None) -> UnreachableError | None:

@@ -78,6 +78,5 @@ class Captions:
         parts = [self._embed(slice(start, start + AT_ONCE)) for start in starts]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-    @torch.no_grad()
     def _embed(self, which: Tensor | slice) -> dict[str, Tensor]:
         return self.family.text({name: value[which] for name, value in self.tokens.items()})

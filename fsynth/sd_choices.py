@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsynth import sd_buckets, sd_model
+from fsynth import optimizers, sd_buckets, sd_model
 from fsynth.console import say
 from fsynth.errors import ConfigError
 from fsynth.order import choose_rows
@@ -42,12 +42,23 @@ def held_out_rows(rows: int, wanted: int) -> list[int]:
     return choose_rows(rows, min(wanted, rows), seed=0)
 
 
-def learning_rate(given: float | None, lora: bool) -> float:
+def learning_rate(given: float | None, lora: bool, kind: optimizers.Kind) -> float:
     if given is not None:
         return given
-    lr = LORA_LR if lora else FULL_LR
-    say(f"learning rate: {lr:g}, the default for {'LoRA' if lora else 'all weights'} (--lr)")
+    usual, what = (LORA_LR, "LoRA") if lora else (FULL_LR, "all weights")
+    lr, why = optimizers.default_rate(kind, usual, what)
+    say(f"learning rate: {lr:g}, the default {why} (--lr)")
     return lr
+
+
+def text_learning_rate(given: float | None, lr: float, learns: bool, kind: optimizers.Kind) -> float | None:
+    """Of the text encoder; None where it does not learn."""
+    if given is not None or not learns:
+        return given
+    if kind == "prodigy":
+        return lr  # which has one for all
+    say(f"learning rate of the text encoder: {lr / 2:g}, half of the UNet's (--set text.lr)")
+    return lr / 2
 
 
 def resolution(given: int | None, found: Found, width: int, height: int) -> int:

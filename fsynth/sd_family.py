@@ -62,6 +62,10 @@ class Family:
         parts = self.pipeline.components.items()
         return [part for name, part in parts if name.startswith("text_encoder") and part is not None]
 
+    def with_part(self, name: str, part: nn.Module) -> Family:
+        """The same with another module in the place of a part: what a launch wrapped around it, say."""
+        return type(self)(_Swapped(self.pipeline, name, part))
+
     def told(self, schedule: NoiseSchedule, level: Tensor) -> Tensor:
         """What the denoiser is told of noise levels (B,), int64 in [0, T)."""
         raise NotImplementedError
@@ -84,6 +88,17 @@ class Family:
     def shapes(denoiser: nn.Module) -> dict[str, tuple[int, ...]]:
         """Small shapes that a denoiser takes: ``sample`` (C, h, w), and its `text` of one caption by name."""
         raise NotImplementedError
+
+
+class _Swapped:
+    """A pipeline of which one part is another module."""
+
+    def __init__(self, pipeline: Any, name: str, part: nn.Module) -> None:
+        self._pipeline = pipeline
+        setattr(self, name, part)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipeline, name)
 
 
 def ids(tokenizer: Any, captions: Sequence[str], length: int | None = None) -> Tensor:

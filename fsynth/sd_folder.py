@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsynth import hub, records, sd_lora, sd_single_file
+from fsynth import hub, records, sd_lora, sd_single_file, sd_text
 from fsynth.errors import ModelError
 from fsynth.outputs import make_folder, open_to_readers, put_in_place, write_json
 
 if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline, UNet2DConditionModel
+    from diffusers import DiffusionPipeline
     from diffusers.schedulers.scheduling_utils import SchedulerMixin
+    from transformers import CLIPTextModel
 
 TINY = "tiny"
 TINY_FOLDER = Path(__file__).parent / "assets" / "tiny-sd"
@@ -205,12 +206,14 @@ def save_trained(
     found: Found,
     folder: Path,
     zero_terminal: SchedulerMixin | None = None,
+    text_learnt: bool = False,
 ) -> None:
     """Write what was trained of a found model, complete or absent: its adapters if it has any, else a
     pipeline. A folder of that name is replaced.
 
     Args:
         zero_terminal: the scheduler to draw with, where training changed it (`sd_model.end_in_noise`).
+        text_learnt: whether the text encoder's own weights are not those of the found model any more.
     """
     denoiser, staging = getattr(pipeline, found.denoiser), folder.with_name(f".{folder.name}.part")
     shutil.rmtree(staging, ignore_errors=True)
@@ -218,7 +221,8 @@ def save_trained(
         if sd_lora.has(denoiser):
             save_lora(pipeline, found.name, staging, zero_terminal_snr=zero_terminal is not None)
         else:
-            save_pipeline(denoiser, found, staging, zero_terminal)
+            learnt = pipeline.text_encoder if text_learnt else None
+            save_pipeline(denoiser, found, staging, zero_terminal, learnt)
     except BaseException:  # a full disk, say: gigabytes that are of no use
         shutil.rmtree(staging, ignore_errors=True)
         raise
@@ -227,18 +231,26 @@ def save_trained(
 
 
 def save_pipeline(
-    unet: UNet2DConditionModel, found: Found, folder: Path, scheduler: SchedulerMixin | None = None
+    denoiser: Any,
+    found: Found,
+    folder: Path,
+    scheduler: SchedulerMixin | None = None,
+    text_encoder: CLIPTextModel | None = None,
 ) -> None:
-    """Write a pipeline folder: the given denoiser and scheduler, the other parts as the found model's files.
+    """Write a pipeline folder: the denoiser, scheduler and text encoder that are given, and every other part
+    as the found model's files.
 
     Copies, because a text encoder written by transformers 5 loads with random weights in transformers 4.
     A safety checker and what else a pipeline may have beside (`BESIDE`) are kept as found.
     """
     make_folder(folder)
-    unet.save_pretrained(folder / found.denoiser)
+    denoiser.save_pretrained(folder / found.denoiser)
     index = _read(found.pipeline / INDEX)
     for part in [*_parts(index, found.denoiser), *found.kept()]:
-        _copy_part(found.pipeline / part, folder / part)
+        if part == "text_encoder" and text_encoder is not None:
+            sd_text.save(text_encoder, found.pipeline / part, folder / part)
+        else:
+            _copy_part(found.pipeline / part, folder / part)
     if scheduler is not None:
         scheduler.save_pretrained(folder / "scheduler")
         index["scheduler"] = ["diffusers", type(scheduler).__name__]

@@ -224,10 +224,14 @@ def save(pipeline: DiffusionPipeline, folder: Path) -> dict[str, Any]:
 
 
 def _key(part: str, name: str) -> str:
-    """Text encoders of transformers 5.6 and later have lost a level of names; ComfyUI and older versions know
-    the old spelling, newer ones both."""
-    old = "text_model."
-    return f"{old}{name}" if part in TEXT_PARTS and name.startswith("encoder.") else name
+    return old_name(name) if part in TEXT_PARTS else name
+
+
+def old_name(name: str) -> str:
+    """A weight's name in a text encoder as it was before transformers 5.6 left out a level of names: ComfyUI
+    and older versions know no other, newer ones know both."""
+    flat = name.startswith(("embeddings.", "encoder.", "final_layer_norm."))
+    return f"text_model.{name}" if flat else name
 
 
 def _plain(config: PeftConfig) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from fsynth import diffusion, sd_folder, sd_lora
+from fsynth import diffusion, sd_folder, sd_lora, sd_text
 from fsynth.errors import ConfigError, ModelError, reason
 from fsynth.sd_family import Family
 from fsynth.sd_flow import Flow
@@ -22,7 +22,7 @@ from fsynth.sd_unet import Unet
 from fsynth.sd_xl import XL
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
+    from diffusers import AutoencoderKL, DiffusionPipeline
 
 FAMILIES: tuple[type[Family], ...] = (Unet, XL, Flow)
 DEFAULT_MODEL = "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -58,6 +58,7 @@ def load_pipeline(
     try:
         pipeline = _read(found)
         if found.lora is not None:
+            _set_dtype(pipeline.text_encoder, dtype)  # half as files may hold it, it would round the adapters
             sd_lora.load(pipeline, found.lora / sd_folder.LORA_WEIGHTS)
             follow_adapter(pipeline, found.lora)
     except Exception as error:  # loading raises whatever the reader of a broken file raises
@@ -273,22 +274,25 @@ def _kind_of(denoiser: torch.nn.Module) -> type[Family]:
     return XL if denoiser.config.addition_embed_type == "text_time" else Unet
 
 
-def reload_difference(unet: UNet2DConditionModel, folder: Path) -> float:
-    """How far the denoiser written to a folder answers from this one, over the spread of its answers: 0.
+def reload_difference(pipeline: DiffusionPipeline, folder: Path) -> float:
+    """How far what was written to a folder answers from this pipeline, over the spread of its answers: 0.
 
     Where adapters are float32 on a base in half precision, both are rounded to it first: loaders do.
 
     Args:
-        unet: on the CPU, without autocast or other wrappers.
+        pipeline: its denoiser and text encoder on the CPU, without autocast or other wrappers.
         folder: pipeline folder, or LoRA folder with its fsynth.json.
     """
-    written = family(load_pipeline(folder, dtype=unet.dtype, device="cpu")).denoiser
-    if unet.dtype != torch.float32:
-        unet, written = (
-            torch.nn.Module.to(copy.deepcopy(part), dtype=unet.dtype).float() for part in (unet, written)
+    mine = family(pipeline).denoiser
+    again = load_pipeline(folder, dtype=torch.float32, denoiser_dtype=mine.dtype, device="cpu")
+    written = family(again).denoiser
+    if mine.dtype != torch.float32:
+        mine, written = (
+            torch.nn.Module.to(copy.deepcopy(part), dtype=mine.dtype).float() for part in (mine, written)
         )
-    mine = probe_output(unet)
-    return ((mine - probe_output(written)).abs().max() / mine.std()).item()
+    answer = probe_output(mine)
+    difference = ((answer - probe_output(written)).abs().max() / answer.std()).item()
+    return max(difference, sd_text.difference(pipeline.text_encoder, again.text_encoder))
 
 
 class Objective:

@@ -9,15 +9,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from fsynth import outputs, samples, sampling, sd_model
+from fsynth import nearest, outputs, samples, sampling, sd_memory, sd_model
 from fsynth.console import say, shortened
-from fsynth.errors import DivergedError
+from fsynth.errors import DivergedError, reason
 from fsynth.keyed import seed_of
 from fsynth.sd_buckets import Size
 from fsynth.sd_captions import Captions
@@ -121,6 +121,8 @@ class HeldOut:
             DivergedError: when one is not finite.
         """
         found = torch.zeros(self.count, device=accelerator.device)
+        for encoder in self.objective.family.encoders:
+            encoder.eval()
         denoiser = self.objective.family.denoiser.eval()
         for places, rows in self.batches[accelerator.process_index :: accelerator.num_processes]:
             batch = {key: value.to(accelerator.device) for key, value in rows.items()}
@@ -150,6 +152,7 @@ def draw_pictures(
     model: str,
     base: str,
     drawn: bool,
+    at_once: int = PICTURES_AT_ONCE,
 ) -> list[Path]:
     """Write ``<folder>/<when>-<n>.png`` of each prompt in its size, and their rows in samples.jsonl; returns
     the files.
@@ -161,7 +164,9 @@ def draw_pictures(
     if not prompts:
         return []
     outputs.make_folder(folder)
-    sd_model.family(pipeline).denoiser.eval()
+    family = sd_model.family(pipeline)
+    for part in (family.denoiser, *family.encoders):
+        part.eval()
     wanted = [
         samples.Wanted(f"{when}-{number}.png", text, 0, seed_of("sd-train", "picture", text))
         for number, text in enumerate(prompts, start=1)
@@ -169,7 +174,7 @@ def draw_pictures(
     settings = {"steps": PICTURE_STEPS, "guidance_scale": PICTURE_GUIDANCE, "size": size}
     for shape in sorted(set(prompts.values())):
         alike = [row for row in wanted if prompts[row.text] == shape]
-        how = {**settings, "size": shape, "batch_size": PICTURES_AT_ONCE}
+        how = {**settings, "size": shape, "batch_size": at_once}
         for row, picture in sampling.generate(pipeline, alike, **how):
             samples.write_picture(folder, row, picture, {"when": when, "model": model})
     index = folder / samples.ROWS
@@ -178,3 +183,82 @@ def draw_pictures(
     outputs.write_json(folder / samples.SHARED, {**settings, "model": model, "base": base, "drawn": drawn})
     outputs.write_text(index, "".join(f"{line}\n" for line in dict.fromkeys([*kept, *lines])))
     return [folder / row.file_name for row in wanted]
+
+
+def pictures_at_once(pipeline: DiffusionPipeline, prompts: Mapping[str, Size], later: float) -> int:
+    """How many pictures can be drawn at a time while a model trains, 0 for none: tried in two steps each,
+    where memory is a GPU's, so that no run ends at its first pictures. Says where there are none.
+
+    Args:
+        later: bytes that the optimizer will hold.
+    """
+    if not prompts or not sd_memory.is_measured(pipeline.device):
+        return PICTURES_AT_ONCE
+    size = max(prompts.values(), key=lambda size: size[0] * size[1])
+    wanted = [samples.Wanted("", next(iter(prompts)), 0, 0)] * PICTURES_AT_ONCE
+
+    def attempt(count: int) -> None:
+        settings = {"steps": 2, "guidance_scale": PICTURE_GUIDANCE, "size": size, "batch_size": count}
+        for _ in sampling.generate(pipeline, wanted[:count], **settings):
+            pass
+
+    with sd_memory.reserved(later, pipeline.device):
+        fits = sd_memory.largest(PICTURES_AT_ONCE, attempt) or 0
+    if not fits:
+        say("note: the GPU's memory is too small to draw a picture beside training; none is drawn")
+    return fits
+
+
+class Shows(Protocol):
+    """What pictures are drawn for: a run."""
+
+    folder: Path
+
+    def show(self, when: str, files: list[Path]) -> None: ...
+
+
+class Drawing:
+    """Pictures of the same prompts before and after training, in RUN/samples.
+
+    Args:
+        prompts: none where nothing is to be drawn, as in all but the first process.
+        later: bytes that the optimizer will hold.
+        about: the other arguments of `draw_pictures`, but for ``when`` and ``at_once``.
+    """
+
+    def __init__(
+        self, pipeline: DiffusionPipeline, prompts: Mapping[str, Size], run: Shows, later: float, **about: Any
+    ) -> None:
+        self.pipeline, self.prompts, self.run, self.about = pipeline, prompts, run, about
+        self.at_once = pictures_at_once(pipeline, prompts, later)
+
+    def before(self) -> None:
+        self._draw("before")
+
+    def after(self) -> None:
+        """The model is saved: nothing that goes wrong here may cost it."""
+        try:
+            self._draw("after")
+        except Exception as error:
+            advice = "the model is saved: draw some with fsynth sample"
+            say(f"note: no pictures after training ({reason(error)}); {advice}")
+
+    def compare(self, training: Pictures, held_out: HeldOut | None) -> None:
+        """Find the training pictures that are nearest to the drawn ones. As `after`: the model is saved."""
+        if not self.prompts or held_out is None:
+            return
+        try:
+            nearest.say_found(nearest.write(self.run.folder, training, held_out.pictures))
+        except Exception as error:
+            say(f"note: no training pictures were compared with the drawn ones ({reason(error)})")
+
+    def _draw(self, when: str) -> None:
+        folder = self.run.folder
+        about = {
+            **self.about,
+            "model": f"{self.about['model']}, {when} {folder.name}",
+            "at_once": self.at_once,
+        }
+        if self.prompts and self.at_once:
+            files = draw_pictures(self.pipeline, self.prompts, folder / "samples", when=when, **about)
+            self.run.show(when, files)

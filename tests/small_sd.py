@@ -12,10 +12,10 @@ COLORS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "
 SIZES = tiny_models.Sizes(latent=4, vae=(8, 8, 8, 16), unet=(16, 32), text=16, text_layers=1, tokens=16)
 
 
-def make(folder):
+def make(folder, sizes=SIZES):
     """Write a random pipeline for pictures of 32 px into a folder, and return that."""
     sentences = [f"a {color} square" for color in COLORS]
-    tiny_models.save_pipeline(tiny_models.make_pipeline(sentences, SIZES), folder)
+    tiny_models.save_pipeline(tiny_models.make_pipeline(sentences, sizes), folder)
     return folder
 
 
@@ -55,3 +55,11 @@ def weights(folder):
     from safetensors.torch import load_file
 
     return load_file(folder / "model" / "unet" / "diffusion_pytorch_model.safetensors")
+
+
+def embedded(pipeline, *captions):
+    """What the denoiser attends to, of captions."""
+    from fsynth import sd_model
+
+    family = sd_model.family(pipeline)
+    return family.text(family.tokens(captions))["states"]

@@ -153,7 +153,7 @@ def test_what_is_written_makes_the_same_pictures_in_a_fresh_pipeline(folder, tmp
     sd_lora.add(mine.unet, Adapters(2, 8.0, kind, "all"), seed=0)
     train_two_steps(mine.unet)
     sd_folder.save_lora(mine, str(folder), tmp_path)
-    assert sd_model.reload_difference(mine.unet, tmp_path) == 0
+    assert sd_model.reload_difference(mine, tmp_path) == 0
     record = json.loads((tmp_path / "fsynth.json").read_text())
     assert record == {"base": str(folder), "rank": 2, "alpha": 8}
     fresh = from_diffusers(folder, tmp_path, kind)
@@ -187,7 +187,7 @@ def test_the_reload_check_sees_a_lost_alpha(folder, tmp_path):
     state = load_file(tmp_path / sd_folder.LORA_WEIGHTS)
     bare = {name.removeprefix("unet."): value for name, value in state.items()}
     StableDiffusionPipeline.save_lora_weights(tmp_path, unet_lora_layers=bare)
-    assert sd_model.reload_difference(mine.unet, tmp_path) > 1e-5
+    assert sd_model.reload_difference(mine, tmp_path) > 1e-5
 
 
 def test_lora_weights_without_a_record_ask_for_their_base(folder, tmp_path):

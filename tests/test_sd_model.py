@@ -174,7 +174,7 @@ def test_a_saved_pipeline_loads_in_diffusers_and_keeps_the_text_encoders_own_fil
     sd_folder.save_pipeline(pipeline.unet, sd_folder.find(folder), tmp_path)
     other = StableDiffusionPipeline.from_pretrained(tmp_path, dtype=torch.float32)
     torch.testing.assert_close(sd_model.probe_output(other.unet), sd_model.probe_output(pipeline.unet))
-    assert sd_model.reload_difference(pipeline.unet, tmp_path) == 0
+    assert sd_model.reload_difference(pipeline, tmp_path) == 0
     for file in ("config.json", "model.safetensors"):
         original = (folder / "text_encoder" / file).read_bytes()
         assert (tmp_path / "text_encoder" / file).read_bytes() == original
@@ -194,7 +194,7 @@ def test_variants_and_parts_without_files_stay_behind(pipeline, folder, tmp_path
     sd_folder.save_pipeline(pipeline.unet, sd_folder.find(original), tmp_path / "saved")
     kept = {path.name for path in (tmp_path / "saved" / "text_encoder").iterdir()}
     assert kept == {"config.json", "model.safetensors"}
-    assert sd_model.reload_difference(pipeline.unet, tmp_path / "saved") == 0
+    assert sd_model.reload_difference(pipeline, tmp_path / "saved") == 0
 
 
 def test_a_safety_checker_is_not_loaded_and_kept_as_found(pipeline, folder, tmp_path, capsys):

@@ -9,14 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsynth import lineage, nearest, sd_choices, sd_folder, sd_model, sd_moments, sd_student, trackers
+import torch
+
+from fsynth import (
+    lineage,
+    optimizers,
+    sd_choices,
+    sd_folder,
+    sd_memory,
+    sd_model,
+    sd_moments,
+    sd_student,
+    sd_text,
+    trackers,
+)
 from fsynth.checkpoints import check_place, weights_signature
 from fsynth.comparison import LossComparison
 from fsynth.config import SDTrainConfig
 from fsynth.console import counted, say
 from fsynth.data.augmentation import Augmentation
 from fsynth.data.sources import Source, open_source
-from fsynth.errors import ConfigError, FsynthError, ModelError, reason
+from fsynth.errors import ConfigError, FsynthError, ModelError
 from fsynth.launch import resolve_precision
 from fsynth.order import Order, choose_rows
 from fsynth.run import Run
@@ -27,7 +40,7 @@ from fsynth.sd_lora import Adapters
 from fsynth.sd_moments import Encoder
 from fsynth.sd_rows import Draws, Moments, Pictures, TrainingRows
 from fsynth.sd_student import Student
-from fsynth.sd_training import HeldOut, LossWatch, draw_pictures, prompts_of, say_cut_captions
+from fsynth.sd_training import Drawing, HeldOut, LossWatch, prompts_of, say_cut_captions
 from fsynth.sd_validation import NO_ROWS, Validation
 
 if TYPE_CHECKING:
@@ -88,6 +101,9 @@ def main(config: SDTrainConfig) -> SDTrainResult | None:
         _adapters(config),
         precision=resolve_precision(config.precision),
         seed=config.seed,
+        text=config.text.train,
+        quantize=config.memory.quantize,
+        decay=config.tuning.ema,
         zero_terminal_snr=config.objective.zero_terminal_snr,
     )
     with Run.of("sd-train", config) as run:
@@ -100,49 +116,63 @@ def main(config: SDTrainConfig) -> SDTrainResult | None:
 
 
 def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) -> SDTrainResult:
-    pipeline = student.to(run.device)
+    memory = config.memory
+    pipeline = student.to(run.device, checkpointing=memory.checkpointing, channels_last=memory.channels_last)
     rows, captions = _training_rows(config, source, student, run)
     objective = _objective(config, pipeline, captions)
     held_out, prompts = _held_out(config, source, pipeline, run, rows.pictures.buckets)
-    start = weights_signature(student.denoiser)
+    network = torch.nn.ModuleList(student.models)
+    start = weights_signature(network)
     keeping = {"keep": config.validation.keep, "patience": config.validation.patience}
     set_aside = source.validation is not None
-    validation = Validation(held_out, [student.denoiser], run.folder, set_aside=set_aside, **keeping)
-    optimizer, schedule = _optimizer(config, student, rows)
-    denoiser, optimizer, schedule = run.prepare(student.denoiser, optimizer, schedule)
+    validation = Validation(held_out, student.models, run.folder, set_aside=set_aside, **keeping)
+    plan = sd_memory.BatchPlan(config.micro_batch)
+    others = (*_optimizer(config, student, rows), plan, *student.states)
+    optimizer, schedule, *rest = run.prepare(*others, *student.models)
+    models = rest[-len(student.models) :]
+    denoiser, learning = models[0], torch.nn.ModuleList(models)
+    share, attempt = -(-config.batch_size // run.world), student.attempt(objective, rows)
+    plan.measure(share, attempt, student.state_size, run.accelerator)
+    if student.text != "none":
+        captions.family = captions.family.with_part("text_encoder", models[1])
+    drawing = _drawing(config, source, run, student, prompts)
     if run.step == 0:
         run.log(epoch=0, **validation.see(0, run.accelerator))
-        _draw(config, source, run, pipeline, prompts, "before")
+        drawing.before()
     else:
         validation.go_on()
         run.end_early(validation.exhausted)
 
+    if memory.compile:
+        student.compile()
     watch = LossWatch(rows.pictures.names)
-    sizes = {"batch_size": config.batch_size, "epochs": config.epochs, "micro_batch": config.micro_batch}
-    for batch in run.batches(rows, models=[denoiser], workers=config.workers, groups=rows.kinds, **sizes):
+    sizes = {"batch_size": config.batch_size, "epochs": config.epochs, "micro_batch": plan.size}
+    for batch in run.batches(rows, models=models, workers=config.workers, groups=rows.kinds, **sizes):
         losses = objective(denoiser, batch)
         watch.see(losses, batch["index"], run.step, run.steps)
         total = (losses * batch["weight"]).sum()
-        run.descend(total, denoiser, optimizer, schedule, clip=config.optimizer.max_grad_norm)
+        run.descend(total, learning, optimizer, schedule, clip=config.optimizer.max_grad_norm)
         if run.ends_step:
             student.after_step()
         if run.ends_epoch:
             epoch_loss = run.epoch_loss()
-            found = validation.see(run.epoch + 1, run.accelerator)
+            with student.judged():
+                found = validation.see(run.epoch + 1, run.accelerator)
             run.log(epoch=run.epoch + 1, epoch_loss=epoch_loss, **found)
             held_out_loss = f", validation loss {found['validation_loss']:.5f}" if found else ""
             say(f"epoch {run.epoch + 1} of {config.epochs}: loss {epoch_loss:.4f}{held_out_loss}")
             run.end_early(validation.exhausted)
 
-    if weights_signature(student.denoiser) == start:
+    if weights_signature(network) == start:
         raise FsynthError(f"the weights did not change in {run.step} steps; --lr {config.lr:g} does nothing")
+    student.settle()
     kept = validation.settle()
     if run.is_main:
         student.save(run.folder / "model")
-    _draw_after(config, source, run, pipeline, prompts)  # in the same autocast as before
-    if run.is_main and held_out is not None and prompts:
-        _find_nearest(run.folder, rows.pictures, held_out.pictures)
-    trained = run.unwrap(denoiser)
+    drawing.after()  # in the same autocast as before
+    drawing.compare(rows.pictures, held_out)
+    for model in models:
+        run.unwrap(model)
     result = SDTrainResult(
         folder=run.folder,
         model=student.found.name,
@@ -158,49 +188,19 @@ def _train(config: SDTrainConfig, source: Source, student: Student, run: Run) ->
         trainable_parameters=student.size,
         loss=run.last_epoch_loss,
         validation=validation.comparison(kept),
-        reload_difference=student.check_saved(run.folder / "model", trained.cpu()) if run.is_main else 0.0,
+        reload_difference=student.check_saved(run.folder / "model") if run.is_main else 0.0,
     )
     validation.remove()  # last: a run that is stopped before takes it up again
     return result
 
 
-def _draw(
-    config: SDTrainConfig,
-    source: Source,
-    run: Run,
-    pipeline: DiffusionPipeline,
-    prompts: dict[str, Size],
-    when: str,
-) -> None:
-    if run.is_main:
-        origin = lineage.trace(config.model or sd_folder.TINY)
-        about = {
-            "when": when,
-            "size": config.resolution or 0,
-            "model": f"{config.model}, {when} {run.folder.name}",
-            "base": origin.base,
-            "drawn": source.drawn or origin.drawn,
-        }
-        run.show(when, draw_pictures(pipeline, prompts, run.folder / "samples", **about))
-
-
-def _draw_after(
-    config: SDTrainConfig, source: Source, run: Run, pipeline: DiffusionPipeline, prompts: dict[str, Size]
-) -> None:
-    """The model is saved: nothing that goes wrong here may cost it."""
-    try:
-        _draw(config, source, run, pipeline, prompts, "after")
-    except Exception as error:
-        why = reason(error)
-        say(f"note: no pictures after training ({why}); the model is saved: draw some with fsynth sample")
-
-
-def _find_nearest(folder: Path, training: Pictures, held_out: Pictures) -> None:
-    """As `_draw_after`: the model is saved."""
-    try:
-        nearest.say_found(nearest.write(folder, training, held_out))
-    except Exception as error:
-        say(f"note: no training pictures were compared with the drawn ones ({reason(error)})")
+def _drawing(
+    config: SDTrainConfig, source: Source, run: Run, student: Student, prompts: dict[str, Size]
+) -> Drawing:
+    origin = lineage.trace(config.model or sd_folder.TINY)
+    about = {"size": config.resolution or 0, "base": origin.base, "drawn": source.drawn or origin.drawn}
+    about |= {"model": str(config.model), "later": student.state_size}
+    return Drawing(student.pipeline, prompts if run.is_main else {}, run, **about)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -218,7 +218,13 @@ def _check(config: SDTrainConfig, source: Source, found: Found) -> None:
     patience = config.validation.patience
     if patience and (source.validation is None or not config.validation.rows):
         raise ConfigError(f"validation.patience: {patience}: {NO_ROWS}")
-    _adapters(config)
+    adapters = _adapters(config)
+    sd_text.check(config.text.train, config.text.lr, adapters, found.kind)
+    memory = config.memory
+    sd_memory.check(memory.channels_last, memory.compile, memory.quantize, adapters)
+    settings = config.optimizer
+    rates = [config.text.lr or config.lr, config.lr]
+    optimizers.check(settings.kind, settings.schedule, rates, config.tuning.ema is not None)
 
 
 def _adapters(config: SDTrainConfig) -> Adapters | None:
@@ -228,13 +234,8 @@ def _adapters(config: SDTrainConfig) -> Adapters | None:
 def _objective(config: SDTrainConfig, pipeline: DiffusionPipeline, captions: Captions) -> sd_model.Objective:
     settings = config.objective
     huber_c = settings.huber_c if settings.loss == "huber" else None
-    return sd_model.Objective(
-        pipeline,
-        captions,
-        weighting=settings.weighting,
-        snr_gamma=settings.snr_gamma,
-        huber_c=huber_c,
-    )
+    weights = {"weighting": settings.weighting, "snr_gamma": settings.snr_gamma}
+    return sd_model.Objective(pipeline, captions, huber_c=huber_c, **weights)
 
 
 def _resolve(config: SDTrainConfig, source: Source, found: Found) -> SDTrainConfig:
@@ -247,6 +248,9 @@ def _resolve(config: SDTrainConfig, source: Source, found: Found) -> SDTrainConf
     say(f"pictures: {sd_choices.describe_draw(wanted, rows, config.seed)}")
     resolution = config.resolution or sd_model.native_resolution(found)
     width, height = Pictures(source.train, [0], resolution).image(0).size
+    lr = sd_choices.learning_rate(config.lr, config.lora_rank is not None, config.optimizer.kind)
+    learns = config.text.train != "none"
+    text_lr = sd_choices.text_learning_rate(config.text.lr, lr, learns, config.optimizer.kind)
     return dataclasses.replace(
         config,
         data=source.setting,
@@ -256,7 +260,8 @@ def _resolve(config: SDTrainConfig, source: Source, found: Found) -> SDTrainConf
         cache=dataclasses.replace(config.cache, dir=_absolute(config.cache.dir)),
         batch_size=sd_choices.batch_size(config.batch_size, images),
         resolution=sd_choices.resolution(config.resolution, found, width, height),
-        lr=sd_choices.learning_rate(config.lr, config.lora_rank is not None),
+        lr=lr,
+        text=dataclasses.replace(config.text, lr=text_lr),
     )
 
 
@@ -273,10 +278,9 @@ def _optimizer(config: SDTrainConfig, student: Student, rows: TrainingRows) -> t
         f"steps: {steps} (epochs {config.epochs} x {per_epoch}); {config.batch_size} pictures a step over "
         f"all processes; each picture is seen {counted(config.epochs, 'time')}"
     )
-    settings = config.optimizer
-    return student.optimizer(
-        lr=config.lr, weight_decay=settings.weight_decay, warmup=settings.warmup_steps, steps=steps
-    )
+    settings = dataclasses.asdict(config.optimizer)
+    del settings["max_grad_norm"]  # of the step
+    return student.optimizer(lr=config.lr, text_lr=config.text.lr, steps=steps, **settings)
 
 
 # --------------------------------------------------------------------------------------------------

@@ -29,8 +29,11 @@ from fsynth.config.sd import (
     SDTrainCache,
     SDTrainConfig,
     SDTrainLora,
+    SDTrainMemory,
     SDTrainObjective,
     SDTrainOptimizer,
+    SDTrainText,
+    SDTrainTuning,
     SDTrainValidation,
 )
 from fsynth.config.shared import (
@@ -73,8 +76,11 @@ __all__ = [
     "SDTrainCache",
     "SDTrainConfig",
     "SDTrainLora",
+    "SDTrainMemory",
     "SDTrainObjective",
     "SDTrainOptimizer",
+    "SDTrainText",
+    "SDTrainTuning",
     "SDTrainValidation",
     "SampleConfig",
     "ScoreConfig",

@@ -40,8 +40,17 @@ class SDTrainObjective(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class SDTrainOptimizer(Checked):
+    kind: Literal["adamw", "adamw-8bit", "paged-adamw-8bit", "adafactor", "prodigy", "schedule-free"] = (
+        setting(
+            "adamw",
+            "8bit: state in a quarter of the memory; paged: moved off a GPU that is full",
+        )
+    )
+    schedule: Literal["constant", "cosine", "linear"] = setting(
+        "constant", "the learning rate after warm-up; cosine and linear end at 0"
+    )
     warmup_steps: int | None = setting(None, "default: a tenth of the steps, at most 100", least=0)
-    weight_decay: float = setting(0.01, "of AdamW", least=0.0)
+    weight_decay: float = setting(0.01, "decoupled, as AdamW has it", least=0.0)
     max_grad_norm: float = setting(1.0, "gradients are clipped to this norm; 0 is never", least=0.0)
 
 
@@ -81,6 +90,36 @@ class SDTrainBuckets(Checked):
         None, "sides are multiples of it (default: 64, below 512 px an eighth of --resolution)", least=1
     )
     max_ratio: float = setting(2.0, "of the longer side to the shorter", least=1.0, most=8.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SDTrainText(Checked):
+    train: Literal["none", "lora", "full"] = setting(
+        "none", "whether the text encoder learns, too: by adapters, with --lora-rank, or whole, without"
+    )
+    lr: float | None = setting(None, "its learning rate (default: half of --lr)", above=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SDTrainTuning(Checked):
+    ema: float | None = setting(
+        None,
+        "keep a running mean of the weights instead of the last ones; its decay, 0.999 say",
+        least=0.0,
+        most=0.99999,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SDTrainMemory(Checked):
+    checkpointing: bool = setting(False, "compute activations again in the backward pass, not keep them")
+    channels_last: bool = setting(
+        False, "lay out weights as convolutions of GPUs in half precision read them"
+    )
+    compile: bool = setting(False, "compile the UNet (torch.compile); pays in long runs on a GPU")
+    quantize: Literal["none", "nf4"] = setting(
+        "none", "hold the frozen base's linear layers in 4 bits (QLoRA), with --lora-rank"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +172,10 @@ class SDTrainConfig(SDPictures, TrainSettings):
     """Fine-tune Stable Diffusion on the pictures and their sentences, whole or by LoRA."""
 
     lr: float | None = setting(
-        None, "learning rate (default: 1e-5 for all weights, 1e-4 for LoRA)", "Training", above=0.0
+        None,
+        "learning rate (default: 1e-5 for all weights, 1e-4 for LoRA, 1 for Prodigy)",
+        "Training",
+        above=0.0,
     )
     epochs: int = setting(5, "times that every picture is seen", "Training", least=1)
     batch_size: int = setting(4, "pictures a step, over all processes", "Training", least=1)
@@ -144,7 +186,10 @@ class SDTrainConfig(SDPictures, TrainSettings):
         None, "most pictures a process holds at once (default: its share of the batch)", "Hardware", least=1
     )
     objective: SDTrainObjective = setting(SDTrainObjective(), "what is learnt")
-    optimizer: SDTrainOptimizer = setting(SDTrainOptimizer(), "AdamW and its schedule")
+    optimizer: SDTrainOptimizer = setting(SDTrainOptimizer(), "steps and learning rate")
     lora: SDTrainLora = setting(SDTrainLora(), "the adapters")
     cache: SDTrainCache = setting(SDTrainCache(), "what is worked out once")
+    text: SDTrainText = setting(SDTrainText(), "the text encoder")
+    tuning: SDTrainTuning = setting(SDTrainTuning(), "what is kept")
+    memory: SDTrainMemory = setting(SDTrainMemory(), "time for memory")
     validation: SDTrainValidation = setting(SDTrainValidation(), "held-out rows")

@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from fsynth import sd_folder, sd_model, settings
+from fsynth import sd_folder, sd_model, sd_training, settings
 from fsynth.commands import sd_train
 from fsynth.comparison import compare_losses
 from fsynth.config import (
@@ -334,7 +334,7 @@ def test_pictures_that_cannot_be_drawn_do_not_cost_the_trained_model(tmp_path, m
         if when == "after":
             raise RuntimeError("CUDA out of memory.")
 
-    monkeypatch.setattr(sd_train, "draw_pictures", fail)
+    monkeypatch.setattr(sd_training, "draw_pictures", fail)
     validation = dataclasses.replace(QUICK, pictures=1)
     run = sd_train.main(_config(n_images=4, epochs=1, output=tmp_path / "run", validation=validation))
     assert (
