@@ -113,7 +113,8 @@ def test_diffusers_draws_the_same_pictures_with_the_adapters(base, lora, tmp_pat
     plain = sd_model.load_pipeline(base, dtype=torch.float32, device="cpu")
     assert np.abs(drawn - _draw(plain)).max() > 1e-3
     _export(lora, format, tmp_path / "mine")
-    plain.load_lora_weights(tmp_path / "mine")
+    (file,) = (tmp_path / "mine").glob("*.safetensors")
+    plain.load_lora_weights(tmp_path / "mine", weight_name=file.name)
     assert np.array_equal(drawn, _draw(plain))
 
 
