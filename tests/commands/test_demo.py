@@ -38,7 +38,7 @@ def test_everything_ends_in_one_page(tmp_path, capsys):
         ["labels", "clip", "sd", "samples", "prompts.txt", "report.html"]
     )
     words = result.report.read_text(encoding="utf-8")
-    for head in ("Labels from sentences", "Retrieval, before", "Validation loss", "Pictures from prompts"):
+    for head in ("Labels from sentences", "Retrieval, before", "validation loss", "Pictures from prompts"):
         assert head in words
     assert "not a score" in words
     assert result.scores["is"]["pictures"] == 3
