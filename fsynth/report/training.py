@@ -24,7 +24,8 @@ RECALL_LEAD = (
     "nothing is learnt yet."
 )
 SHARES = ("validation_recall", "validation_text_to_image", "validation_image_to_text")
-CURVES = ("loss", "epoch_loss", "validation_loss", "logit_scale", *SHARES)
+LOSSES = ("loss", "epoch_loss", "validation_loss")
+CURVES = (*LOSSES, "logit_scale", *SHARES)
 """Names in metrics.jsonl."""
 
 Curves = Mapping[str, Sequence[tuple[float, float]]]
@@ -52,7 +53,7 @@ def _curve(lines: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, f
 
 def _loss_charts(curves: Curves) -> list[charts.Chart]:
     drawn = []
-    if len({step for step, _ in (*curves["loss"], *curves["epoch_loss"])}) > 1:
+    if len({step for name in LOSSES for step, _ in curves[name]}) > 1:
         steps = charts.Line("each step", curves["loss"], "faint")
         mean = charts.Line("mean of an epoch", curves["epoch_loss"])
         lines = [steps, mean]
